@@ -1,0 +1,51 @@
+//! Nouns and ports: what the product is about, and the traits that adapters implement.
+//!
+//! Nothing here does input or output, and nothing here knows an asynchronous runtime, a database, a
+//! transport or a kind of plugin. Modules stand in reading order, and each uses only what stands
+//! above it.
+
+mod time;
+mod id;
+mod error;
+mod page;
+mod role;
+mod scope;
+mod principal;
+mod permission;
+mod secret;
+mod user;
+mod session;
+mod key;
+mod plugin;
+mod execution;
+mod idempotency;
+mod limit;
+mod store;
+
+pub use error::{Detail, Error, ErrorCode, ErrorKind, Result};
+pub use execution::{
+    CallStatistics, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, ExecutionStore, Failure,
+    Source,
+};
+pub use id::{Entropy, ExecutionId, Ids, KeyId, RequestId, SecurityEventId, SessionId, TaskId, UserId};
+pub use idempotency::{Claim, IdempotencyKey, IdempotencyStore, RequestDigest};
+pub use key::{ApiKey, KeyChange, KeyHash, KeyName, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage};
+pub use limit::{Decision, LimitKey, Quota, RateLimiter};
+pub use page::{Direction, Page, PageLimit, PageRequest, Position, Sort, SortValue};
+pub use permission::{CredentialRule, Permission, Rule};
+pub use plugin::{
+    Action, ActionName, Annotations, Call, Health, Plugin, PluginName, Runtime, TOOL_NAME_SEPARATOR, ToolName,
+};
+pub use principal::{Credential, Principal, Subject};
+pub use role::Role;
+pub use scope::{Scope, Scopes};
+pub use secret::{PasswordHash, Secret};
+pub use session::{
+    Rotation, SecurityEvent, SecurityEventKind, Session, SessionStore, SignInFailures, TokenDigest,
+};
+pub use store::Store;
+pub use time::{Clock, Timestamp};
+pub use user::{
+    Account, DailyUsers, Email, FoldedText, NewAccount, User, UserChange, UserFilter, UserOverview, UserSort,
+    UserStore, Username,
+};

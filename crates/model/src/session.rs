@@ -1,0 +1,161 @@
+//! Sessions, failed sign-ins, and what an account's owner should know about.
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::{
+    error::Result,
+    id::{SecurityEventId, SessionId, UserId},
+    page::{Page, PageRequest},
+    secret::PasswordHash,
+    time::Timestamp,
+    user::FoldedText,
+};
+
+/// The SHA-256 of the refresh token that is the live one of its session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest(pub [u8; 32]);
+
+impl std::fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenDigest(***)")
+    }
+}
+
+/// One signed-in client: the family of refresh tokens that began with one sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its name, carried by its tokens.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The only refresh token that can renew it; all earlier ones are dead.
+    pub refresh_token: TokenDigest,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its live refresh token stops being accepted.
+    pub expires_at: Timestamp,
+}
+
+/// What became of an attempt to renew a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The token was the live one; the session now has the next one.
+    Rotated(Session),
+    /// The token was dead already: the session was ended and its owner told, in the same step.
+    Reused,
+    /// There is no such session (any more), or it expired.
+    Gone,
+}
+
+/// How often the password of one account was wrong lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SignInFailures {
+    /// Failures in a row.
+    pub count: u32,
+    /// The last one.
+    pub last_at: Timestamp,
+}
+
+/// What happened to an account that its owner should know about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityEventKind {
+    /// A dead refresh token was used: it may have been stolen. The session was ended.
+    RefreshTokenReused,
+    /// The password was changed.
+    PasswordChanged,
+    /// So many sign-ins failed that further ones are refused for a while.
+    SignInsRefused,
+}
+
+impl SecurityEventKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::RefreshTokenReused, Self::PasswordChanged, Self::SignInsRefused];
+
+    /// The kind's name in stores and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::PasswordChanged => "password_changed",
+            Self::SignInsRefused => "sign_ins_refused",
+        }
+    }
+}
+
+/// Something that an account's owner should know about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityEvent {
+    /// Its name.
+    pub id: SecurityEventId,
+    /// Whose account.
+    pub user_id: UserId,
+    /// What happened.
+    pub kind: SecurityEventKind,
+    /// The network address that it came from, when known.
+    pub ip_address: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Keeps sessions, failed sign-ins and security events. Each method is one atomic, durable step.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Begins a session: adds it, sets the account's last sign-in, notes the account as active on that
+    /// day, forgets the failed sign-ins under `email`, and replaces the password hash when a renewed one
+    /// is given. Of one account's sessions, the 100 newest are kept.
+    ///
+    /// Gives false, and does nothing, when the account is gone or inactive.
+    async fn open_session(
+        &self,
+        session: &Session,
+        email: &FoldedText,
+        renewed_hash: Option<&PasswordHash>,
+    ) -> Result<bool>;
+
+    /// Looks a session up, expired or not.
+    async fn find_session(&self, id: SessionId) -> Result<Option<Session>>;
+
+    /// Replaces the live refresh token `presented` of a session by `next`, which expires at `expires_at`;
+    /// notes the account as active on the day of `reuse_event.created_at`, which is the present moment.
+    ///
+    /// When another token than the live one is presented, the session ends and `reuse_event` is kept for
+    /// its owner (whose `user_id` is set to the session's), in the same step. Of two callers with one token at the same instant, one is
+    /// given [`Rotation::Rotated`], the other [`Rotation::Reused`].
+    async fn rotate_session(
+        &self,
+        id: SessionId,
+        presented: TokenDigest,
+        next: TokenDigest,
+        expires_at: Timestamp,
+        reuse_event: &SecurityEvent,
+    ) -> Result<Rotation>;
+
+    /// Ends one session; gives whether it existed.
+    async fn close_session(&self, id: SessionId) -> Result<bool>;
+
+    /// Ends all sessions of an account; gives how many.
+    async fn close_sessions(&self, user_id: UserId) -> Result<u64>;
+
+    /// Counts the failed sign-ins under a folded e-mail, whether or not an account has it.
+    async fn sign_in_failures(&self, email: &FoldedText) -> Result<SignInFailures>;
+
+    /// Adds one failed sign-in under a folded e-mail and gives the count afterwards; failures older than
+    /// `forgotten_before` do not count any more. Keeps `event`, if given, in the same step.
+    async fn record_sign_in_failure(
+        &self,
+        email: &FoldedText,
+        now: Timestamp,
+        forgotten_before: Timestamp,
+        event: Option<&SecurityEvent>,
+    ) -> Result<SignInFailures>;
+
+    /// Lists the security events of an account, sorted by time. Of one account's events, the 1,000 newest
+    /// are kept.
+    async fn list_security_events(&self, user_id: UserId, page: &PageRequest<()>) -> Result<Page<SecurityEvent>>;
+
+    /// Removes up to `limit` sessions that expired before `now` and as many sign-in failures older than
+    /// `forgotten_before`; gives how many rows went.
+    async fn remove_expired_sessions(&self, now: Timestamp, forgotten_before: Timestamp, limit: u32) -> Result<u64>;
+}

@@ -1,0 +1,27 @@
+//! The whole of a store, as the engine sees it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result, execution::ExecutionStore, idempotency::IdempotencyStore, key::KeyStore, session::SessionStore,
+    user::UserStore,
+};
+
+/// Everything that must survive: one database.
+#[async_trait]
+pub trait Store: UserStore + SessionStore + KeyStore + ExecutionStore + IdempotencyStore {
+    /// Names the kind of store, for health and logs (`sqlite`, …).
+    fn kind(&self) -> &'static str;
+
+    /// Reads something, and tells how long that took.
+    ///
+    /// # Errors
+    /// `Unavailable` when reads, or writes after a fault that only a restart can heal, don't work.
+    async fn ping(&self) -> Result<Duration>;
+
+    /// Waits until all acknowledged writes are where they belong, and lets go of the database. Later calls
+    /// are refused with `Unavailable`.
+    async fn close(&self) -> Result<()>;
+}

@@ -1,0 +1,387 @@
+//! Accounts and the port that keeps them.
+
+use std::{fmt, str::FromStr};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::{
+    error::{Error, Result},
+    id::{SessionId, UserId},
+    page::{Page, PageRequest},
+    role::Role,
+    secret::PasswordHash,
+    time::Timestamp,
+};
+
+/// A text brought into the form in which names are compared.
+///
+/// Two texts that differ in case, in Unicode form (full width, composed or not), in a dotless or dotted
+/// i, or in spaces around them have the same folded form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FoldedText(String);
+
+impl FoldedText {
+    /// Folds a text: NFKC, upper and then lower case, NFKC again, without U+0307.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        const COMBINING_DOT_ABOVE: char = '\u{307}';
+        let compatible: String = text.trim().nfkc().collect();
+        // Upper case first: the dotless i has the upper case I, whose lower case is the dotted i.
+        let one_case = compatible.to_uppercase().to_lowercase();
+        Self(one_case.nfkd().filter(|c| *c != COMBINING_DOT_ABOVE).nfkc().collect::<String>().trim().to_owned())
+    }
+
+    /// The folded form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An e-mail address: at most 254 characters, spaces around it removed, otherwise kept as given.
+///
+/// The accepted form is `local@domain` (RFC 5321 §4.1.2 without quoted parts and address literals): the
+/// local part has 1 to 64 bytes without spaces, control characters or any of `()<>[]:;,\"`; the domain
+/// has labels of 1 to 63 letters, digits and hyphens. Letters may be of any script (RFC 6531).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// The most bytes that an address has (RFC 5321 §4.5.3.1.3, less the angle brackets).
+    pub const MAX_BYTES: usize = 254;
+
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// `Invalid`, without a path.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let is_address = text.len() <= Self::MAX_BYTES
+            && text.rsplit_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
+        if is_address {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Error::invalid("", "must be an e-mail address of at most 254 characters, such as ada@example.org"))
+        }
+    }
+
+    /// The address as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which addresses are compared.
+    #[must_use]
+    pub fn folded(&self) -> FoldedText {
+        FoldedText::of(&self.0)
+    }
+}
+
+fn is_local_part(text: &str) -> bool {
+    const MAX_LOCAL_BYTES: usize = 64;
+    let is_dotted_well = !text.starts_with('.') && !text.ends_with('.') && !text.contains("..");
+    (1..=MAX_LOCAL_BYTES).contains(&text.len())
+        && is_dotted_well
+        && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"()<>[]:;,\\\"@".contains(c))
+}
+
+fn is_domain(text: &str) -> bool {
+    const MAX_LABEL_BYTES: usize = 63;
+    text.split('.').all(|label| {
+        (1..=MAX_LABEL_BYTES).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || (!c.is_ascii() && !c.is_control() && !c.is_whitespace()))
+    })
+}
+
+/// A user name: 1 to 64 characters, letters and digits of any script, `.`, `_` and `-`; spaces around it removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Username(String);
+
+impl Username {
+    /// The most characters that a user name has.
+    pub const MAX_CHARS: usize = 64;
+
+    /// Reads a user name.
+    ///
+    /// # Errors
+    /// `Invalid`, without a path.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let characters_fit = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-') || is_mark(c));
+        let has_base = text.chars().next().is_some_and(char::is_alphanumeric);
+        if characters_fit && has_base && text.chars().count() <= Self::MAX_CHARS {
+            Ok(Self(text.to_owned()))
+        } else {
+            let message = "must have 1 to 64 letters, digits, dots, underscores or hyphens, and begin with a letter or digit";
+            Err(Error::invalid("", message))
+        }
+    }
+
+    /// The name as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which names are compared.
+    #[must_use]
+    pub fn folded(&self) -> FoldedText {
+        FoldedText::of(&self.0)
+    }
+}
+
+/// Tells whether `c` is an accent that follows its letter (decomposed forms are names too).
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}')
+}
+
+macro_rules! parsed_text {
+    ($($name:ident),*) => {$(
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                Self::parse(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+parsed_text!(Email, Username);
+
+/// An account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// Its name for programs.
+    pub id: UserId,
+    /// Unique by its folded form.
+    pub email: Email,
+    /// Unique by its folded form.
+    pub username: Username,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it may do anything at all.
+    pub is_active: bool,
+    /// Whether its owner has shown that the address is theirs.
+    pub is_email_verified: bool,
+    /// When it last signed in.
+    pub last_login: Option<Timestamp>,
+    /// What its owner keeps with it; bounded by the verb that takes it.
+    pub metadata: Option<Map<String, Value>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed; a sign-in is no change.
+    pub updated_at: Timestamp,
+}
+
+/// An account together with what opens it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The account.
+    pub user: User,
+    /// What its password is checked against.
+    pub password_hash: PasswordHash,
+}
+
+/// An account about to be made.
+pub type NewAccount = Account;
+
+/// What changes of an account; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// A new address; it is unverified then.
+    pub email: Option<Email>,
+    /// A new name.
+    pub username: Option<Username>,
+    /// New metadata in place of the old; `Some(None)` removes it.
+    pub metadata: Option<Option<Map<String, Value>>>,
+    /// A new role.
+    pub role: Option<Role>,
+    /// Active or not.
+    pub is_active: Option<bool>,
+}
+
+/// Which accounts a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Only those with this role.
+    pub role: Option<Role>,
+    /// Only active or only inactive ones.
+    pub is_active: Option<bool>,
+    /// Only those whose folded address or name contains this text, literally.
+    pub contains: Option<FoldedText>,
+}
+
+/// By what a list of accounts can be sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UserSort {
+    /// Time of creation (the id).
+    CreatedAt,
+    /// Folded address.
+    Email,
+    /// Folded name.
+    Username,
+}
+
+/// How many accounts there are, and what they did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserOverview {
+    /// All accounts.
+    pub total: u64,
+    /// Those that are active.
+    pub active: u64,
+    /// By role, in the order of [`Role::ALL`].
+    pub by_role: [u64; 3],
+    /// For each day of the span asked for, oldest first, without gaps.
+    pub days: Vec<DailyUsers>,
+}
+
+/// One day's new and active accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DailyUsers {
+    /// The day's first millisecond in UTC.
+    pub day: Timestamp,
+    /// Accounts made on that day.
+    pub new: u64,
+    /// Accounts that signed in, renewed a session or used a key on that day.
+    pub active: u64,
+}
+
+/// Keeps accounts. Each method is one atomic, durable step.
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// Adds an account.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when another account has the folded e-mail or user name; the detail's path says
+    /// which. `Unavailable` when the store can't be reached.
+    async fn create_user(&self, account: &NewAccount) -> Result<()>;
+
+    /// Adds an account on the condition that no admin exists, active or not.
+    ///
+    /// # Errors
+    /// `Conflict` when an admin exists; else as [`Self::create_user`].
+    async fn create_first_admin(&self, account: &NewAccount) -> Result<()>;
+
+    /// Tells whether any admin exists, active or not.
+    async fn has_admin(&self) -> Result<bool>;
+
+    /// Looks an account up by id.
+    async fn find_user(&self, id: UserId) -> Result<Option<User>>;
+
+    /// Looks an account up by id, with what opens it.
+    async fn find_account(&self, id: UserId) -> Result<Option<Account>>;
+
+    /// Looks an account up by its folded e-mail, with what opens it.
+    async fn find_account_by_email(&self, email: &FoldedText) -> Result<Option<Account>>;
+
+    /// Lists accounts.
+    async fn list_users(&self, filter: &UserFilter, page: &PageRequest<UserSort>) -> Result<Page<User>>;
+
+    /// Changes an account and gives it as it is afterwards; `None` when there is none.
+    ///
+    /// # Errors
+    /// `AlreadyExists` as for [`Self::create_user`]. `LastAdmin` when the change would leave no active
+    /// admin; decided in the same step, so two changes at once can't remove two admins each.
+    async fn update_user(&self, id: UserId, change: &UserChange, now: Timestamp) -> Result<Option<User>>;
+
+    /// Deletes an account with its sessions, keys, and what counts its failed sign-ins; gives what was
+    /// deleted. The history of its calls stays.
+    ///
+    /// # Errors
+    /// `LastAdmin` as for [`Self::update_user`].
+    async fn delete_user(&self, id: UserId) -> Result<Option<User>>;
+
+    /// Sets a password and ends all sessions but `kept`; gives whether the account exists. Writes a
+    /// security event.
+    async fn set_password(
+        &self,
+        id: UserId,
+        hash: &PasswordHash,
+        kept: Option<SessionId>,
+        event: &crate::session::SecurityEvent,
+    ) -> Result<bool>;
+
+    /// Counts accounts for the `days` days that end with the day of `now`.
+    async fn user_overview(&self, now: Timestamp, days: u16) -> Result<UserOverview>;
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::other_case("ADA")]
+    #[case::full_width("ａｄａ")]
+    #[case::spaces_around("  ada ")]
+    fn a03_texts_that_look_alike_have_one_folded_form(#[case] text: &str) {
+        assert_eq!(FoldedText::of(text), FoldedText::of("ada"));
+    }
+
+    #[rstest]
+    #[case("dotless ı", "DOTLESS I")]
+    #[case("İstanbul", "istanbul")]
+    #[case("cafe\u{301}", "CAFÉ")]
+    #[case("straße", "STRASSE")]
+    fn a03_letters_with_unusual_cases_are_folded_too(#[case] one: &str, #[case] other: &str) {
+        assert_eq!(FoldedText::of(one), FoldedText::of(other));
+    }
+
+    #[rstest]
+    #[case("ada@example.org", true)]
+    #[case("ada+tag@example.co.uk", true)]
+    #[case("ünïcode@exämple.org", true)]
+    #[case("ada@localhost", true)]
+    #[case("ada", false)]
+    #[case("@example.org", false)]
+    #[case("ada@", false)]
+    #[case("a b@example.org", false)]
+    #[case("a@b@example.org", false)]
+    #[case("ada@-example.org", false)]
+    #[case("ada@exa mple.org", false)]
+    #[case("ada\0@example.org", false)]
+    #[case("ada@example..org", false)]
+    fn email_accepts_addresses_only(#[case] text: &str, #[case] is_accepted: bool) {
+        assert_eq!(Email::parse(text).is_ok(), is_accepted);
+    }
+
+    #[rstest]
+    #[case("ada", true)]
+    #[case("Ада.Лавлейс-1", true)]
+    #[case("", false)]
+    #[case("  ", false)]
+    #[case("a b", false)]
+    #[case("a\u{202e}b", false)]
+    #[case("a\u{0}", false)]
+    #[case("<b>", false)]
+    fn c06_username_accepts_letters_digits_and_three_signs(#[case] text: &str, #[case] is_accepted: bool) {
+        assert_eq!(Username::parse(text).is_ok(), is_accepted);
+    }
+}

@@ -1,0 +1,190 @@
+//! `cargo xtask fuzz-api`: schemathesis, a fuzzer that reads our OpenAPI document, against the debug server.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use crate::request::Request;
+use crate::subject::{Setup, Subject, random_secret};
+use crate::{install, process, say, tree};
+
+/// What the fuzzer is told.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct FuzzApi {
+    /// Test cases for each operation and run
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) max_examples: u32,
+    /// Seed of the generated requests: the same seed and server give the same requests
+    #[arg(long, default_value_t = 20_261_122)]
+    pub(crate) seed: u64,
+    /// Fuzz as this role only: anonymous, user, developer, admin or throw-away
+    #[arg(long)]
+    pub(crate) only: Option<String>,
+}
+
+/// How long one run of the fuzzer may take.
+const RUN_LIMIT: Duration = Duration::from_secs(900);
+
+/// How long building the debug server may take.
+const BUILD_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Pages for people, not operations.
+const PAGES: &str = "^/(docs|setup)(/|$)";
+
+/// Operations that end the credentials, or the account, with which they are called.
+///
+/// A role's run leaves them out, since everything after the first success would be 401. Each is fuzzed in a
+/// run of its own, with an account made for that run.
+const SELF_ENDING: [(&str, &str); 4] = [
+    ("log out", r"^POST /api(/v1)?/auth/logout$"),
+    ("log out everywhere", r"^POST /api(/v1)?/auth/logout-all$"),
+    ("new password", r"^PUT /api(/v1)?/auth/password$"),
+    ("other accounts", r"^(GET|PUT|DELETE) /api(/v1)?/users(/\{[^}]+\})?$"),
+];
+
+/// The same operations in one expression, for leaving them out. Reading users stays in.
+const LEFT_OUT: &str = r"^(POST /api(/v1)?/auth/logout(-all)?|PUT /api(/v1)?/auth/password|(PUT|DELETE) /api(/v1)?/users/\{[^}]+\})$";
+
+/// One account of the server under test.
+struct Account {
+    name: String,
+    token: String,
+}
+
+/// One server under test and how to fuzz it.
+struct Session<'a> {
+    settings: &'a FuzzApi,
+    folder: PathBuf,
+    address: SocketAddr,
+    admin_key: String,
+}
+
+/// Builds the debug server, starts it, and fuzzes it as a stranger and as each role.
+///
+/// # Errors
+/// Fails on the first run with a failed check, when credentials died in a run, when the server logged a
+/// panic, and when it didn't stop cleanly afterwards.
+pub(crate) fn run(settings: &FuzzApi) -> Result<()> {
+    process::run(process::cargo().args(["build", "--quiet", "--package", "mcp-server"]), BUILD_LIMIT)?;
+    // Installed before the server starts, so that nothing runs while a download takes its time.
+    install::schemathesis()?;
+    let folder = tree::scratch("fuzz-api")?;
+    let admin_key = random_secret()?;
+    let server = Subject::start(&Setup {
+        binary: &install::built("debug", "mcp-server")?,
+        folder: &folder,
+        settings: &[
+            ("ADMIN_API_KEY", &admin_key),
+            ("RATE_LIMIT_MAX_REQUESTS", "100000000"),
+            ("RATE_LIMIT_USER_MAX_REQUESTS", "100000000"),
+            ("BCRYPT_COST", "4"),
+            ("LOG_LEVEL", "info"),
+        ],
+    })?;
+    say::line(format!("server {} on {}, seed {}", server.pid(), server.address(), settings.seed));
+    let session = Session { settings, folder: folder.clone(), address: server.address(), admin_key };
+    let outcome = session.all_runs();
+    if outcome.is_err() {
+        say::line(format!("last lines of the server's log:\n{}", server.tail()));
+    }
+    outcome?;
+    check_log(&server)?;
+    server.stop()?;
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+fn check_log(server: &Subject) -> Result<()> {
+    let logged = server.logged()?;
+    let panicked = logged.lines().find(|line| line.contains("panicked"));
+    if let Some(line) = panicked {
+        bail!("the server logged a panic: {line}");
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    fn all_runs(&self) -> Result<()> {
+        if self.wants("anonymous") {
+            self.fuzz("anonymous", None, &[])?;
+        }
+        for role in ["user", "developer", "admin"] {
+            if self.wants(role) {
+                let account = self.register(role, role)?;
+                self.fuzz(role, Some(&account), &["--exclude-name-regex", LEFT_OUT])?;
+                self.check_alive(&account)?;
+            }
+        }
+        if self.wants("throw-away") {
+            for (name, operations) in SELF_ENDING {
+                let account = self.register("admin", &format!("throw-away-{}", name.replace(' ', "-")))?;
+                self.fuzz(name, Some(&account), &["--include-name-regex", operations])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.settings.only.as_deref().is_none_or(|only| only == name)
+    }
+
+    fn register(&self, role: &str, name: &str) -> Result<Account> {
+        let body = json!({
+            "email": format!("{name}@fuzz.example"),
+            "username": format!("fuzz-{name}"),
+            "password": "correct horse battery staple",
+            "role": role,
+        });
+        let request = Request::post("/api/v1/auth/register", &body).header("X-API-Key", &self.admin_key);
+        let reply = request.send(self.address)?;
+        let token = reply.text("/data/token").with_context(|| format!("can't register {name}"))?;
+        Ok(Account { name: name.to_owned(), token })
+    }
+
+    /// A run whose credentials died half-way has tested little: that is a failure too.
+    fn check_alive(&self, account: &Account) -> Result<()> {
+        let bearer = format!("Bearer {}", account.token);
+        let request = Request::get("/api/v1/auth/profile").header("Authorization", &bearer);
+        let reply = request.send(self.address)?;
+        if reply.status != 200 {
+            bail!("{}: the token died during the run (status {})", account.name, reply.status);
+        }
+        Ok(())
+    }
+
+    fn fuzz(&self, name: &str, account: Option<&Account>, more: &[&str]) -> Result<()> {
+        say::section(&format!("API fuzzing: {name}"));
+        let begin = Instant::now();
+        let mut command = self.command(account)?;
+        process::run(command.args(more), RUN_LIMIT)
+            .map_err(|reason| anyhow::anyhow!("API fuzzing as {name} failed ({})", brief(&reason)))?;
+        say::line(format!("API fuzzing: {name} passed in {} s", begin.elapsed().as_secs()));
+        Ok(())
+    }
+
+    fn command(&self, account: Option<&Account>) -> Result<Command> {
+        let settings: &Path = &tree::root().join("xtask/schemathesis.toml");
+        let mut command = install::schemathesis()?;
+        command.current_dir(&self.folder).arg("--config-file").arg(settings);
+        command.arg("run").arg(format!("http://{}/openapi.json", self.address));
+        command.args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"]);
+        command.args(["--max-examples", &self.settings.max_examples.to_string()]);
+        command.args(["--seed", &self.settings.seed.to_string(), "--generation-database", "none"]);
+        command.args(["--request-timeout", "40", "--no-color", "--exclude-path-regex", PAGES]);
+        if let Some(account) = account {
+            command.args(["-H", &format!("Authorization: Bearer {}", account.token)]);
+        }
+        Ok(command)
+    }
+}
+
+/// The cause without the command line, which holds a token.
+fn brief(reason: &anyhow::Error) -> String {
+    let text = reason.root_cause().to_string();
+    text.rsplit(": ").take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,128 @@
+//! Tools that the commands need and that may be missing: got here, once, and kept under `target/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{process, say, tree};
+
+/// The version of schemathesis that is run. Its dependencies are pinned in `xtask/schemathesis.txt`.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+/// How long a package manager may take.
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
+
+/// Makes sure that `wrk`, the load generator, can be started.
+pub(crate) fn wrk() -> Result<()> {
+    if process::is_installed("wrk") {
+        return Ok(());
+    }
+    apt(&["wrk"])
+}
+
+/// Makes sure that schemathesis is there and returns the command that starts it.
+///
+/// It lives in a virtual environment of its own under `target/tools`, or, where Python can't make one,
+/// in a plain folder there. The folder is named for the version and used only when it is complete.
+pub(crate) fn schemathesis() -> Result<Command> {
+    let folder = tree::target().join("tools").join(SCHEMATHESIS.replace("==", "-"));
+    let complete = folder.join("complete");
+    if !complete.exists() {
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        say::line(format!("installing {SCHEMATHESIS} into {}", folder.display()));
+        install_python_package(&folder)?;
+        fs::write(&complete, SCHEMATHESIS)?;
+    }
+    Ok(schemathesis_in(&folder))
+}
+
+fn schemathesis_in(folder: &Path) -> Command {
+    let start = "from schemathesis.cli import schemathesis; schemathesis()";
+    let own = folder.join("venv/bin/python");
+    let mut command = if own.exists() {
+        Command::new(own)
+    } else {
+        let mut shared = Command::new("python3");
+        shared.env("PYTHONPATH", folder.join("lib"));
+        shared
+    };
+    command.args(["-c", start]);
+    command
+}
+
+fn install_python_package(folder: &Path) -> Result<()> {
+    if !process::is_installed("python3") {
+        apt(&["python3", "python3-venv", "python3-pip"])?;
+    }
+    if let Err(reason) = make_venv(&folder.join("venv")) {
+        say::line(format!("no virtual environment ({reason:#}); trying the Debian package that makes them"));
+        let retried = apt(&["python3-venv", "python3-pip"]).and_then(|()| make_venv(&folder.join("venv")));
+        if let Err(reason) = retried {
+            say::line(format!("still none ({reason:#}); installing into a plain folder"));
+            return pip(Command::new("python3"), &["--target", &folder.join("lib").to_string_lossy()]);
+        }
+    }
+    pip(Command::new(folder.join("venv/bin/python")), &[])
+}
+
+fn make_venv(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    let made = process::run(Command::new("python3").args(["-m", "venv"]).arg(folder), INSTALL_LIMIT);
+    if made.is_err() && folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    made
+}
+
+fn pip(mut python: Command, more: &[&str]) -> Result<()> {
+    let pins = tree::root().join("xtask/schemathesis.txt");
+    python.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    python.args(more).arg("--constraint").arg(pins).arg(SCHEMATHESIS);
+    process::run(&mut python, INSTALL_LIMIT)
+}
+
+/// Installs Debian packages, as root or with a password-less `sudo`.
+fn apt(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    if !process::is_installed("apt-get") {
+        bail!("{names}: not installed, and there is no apt-get here to install it with");
+    }
+    let install = || {
+        let mut command = privileged("apt-get")?;
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(["install", "-y", "--no-install-recommends"]).args(packages);
+        process::run(&mut command, INSTALL_LIMIT)
+    };
+    if install().is_ok() {
+        return Ok(());
+    }
+    process::run(privileged("apt-get")?.arg("update"), INSTALL_LIMIT)?;
+    install().with_context(|| format!("please install {names} by hand"))
+}
+
+fn privileged(program: &str) -> Result<Command> {
+    let user = process::read(Command::new("id").arg("-u"), Duration::from_secs(10))?;
+    if user.trim() == "0" {
+        return Ok(Command::new(program));
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", program]);
+    Ok(command)
+}
+
+/// The path of a program that cargo built in this work tree.
+pub(crate) fn built(profile_folder: &str, program: &str) -> Result<PathBuf> {
+    let path = tree::target().join(profile_folder).join(program);
+    if !path.exists() {
+        bail!("{} was not built", path.display());
+    }
+    Ok(path)
+}

@@ -1,0 +1,63 @@
+//! Developer commands of the workspace: `cargo xtask <command>`.
+//!
+//! They run on the standard library alone, without an asynchronous runtime, so that they compile in seconds.
+
+mod say;
+mod tree;
+mod process;
+mod install;
+mod request;
+mod subject;
+mod documents;
+mod spoken;
+mod fuzz_api;
+mod suite;
+mod bench;
+mod licenses;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of the MCP Server workspace")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Get whatever the tests need and run them all
+    Test(suite::Test),
+    /// Fuzz the debug server from its OpenAPI document, as a stranger and as each role
+    FuzzApi(fuzz_api::FuzzApi),
+    /// Measure the release build beside a bare axum server
+    Bench(bench::Bench),
+    /// Check the rules for sources and documents that the compiler can't see
+    Tidy,
+    /// Check the licence of every dependency
+    Licenses,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            say::line(format!("error: {reason:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Test(settings) => suite::run(settings),
+        Command::FuzzApi(settings) => fuzz_api::run(settings),
+        Command::Bench(settings) => bench::run(settings),
+        Command::Tidy => tidy::run(),
+        Command::Licenses => licenses::run(),
+    }
+}

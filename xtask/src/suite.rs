@@ -1,0 +1,155 @@
+//! `cargo xtask test`: gets what the tests need and runs them all.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::fuzz_api::FuzzApi;
+use crate::{fuzz_api, install, process, say, spoken};
+
+/// What the test command is told.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Test {
+    /// Leave out the API fuzzer, which needs Python 3.11 or later and takes minutes
+    #[arg(long)]
+    skip_fuzz: bool,
+    /// Run every test even after one has failed, and treat a missing tool as a failure (set in CI)
+    #[arg(long, env = "CI", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
+    ci: bool,
+    #[command(flatten)]
+    fuzz: FuzzApi,
+}
+
+/// How long all tests, with their compilation, may take.
+const TESTS_LIMIT: Duration = Duration::from_secs(3600);
+
+/// How many tests passed and failed, counted from what the test programs print.
+#[derive(Default)]
+struct Tally {
+    passed: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Runs unit, integration and documentation tests, then the commands that documents name, then the fuzzer.
+///
+/// # Errors
+/// Fails at the first section that fails, and names it.
+pub(crate) fn run(settings: &Test) -> Result<()> {
+    let tally = Tally::default();
+    let outcome = sections(settings, &tally);
+    let (passed, failed) = (tally.passed.load(Ordering::Relaxed), tally.failed.load(Ordering::Relaxed));
+    match &outcome {
+        Ok(()) => say::section("All sections passed"),
+        Err(reason) => say::section(&format!("FAILED: {reason:#}")),
+    }
+    say::line(format!("{passed} passed, {failed} failed"));
+    outcome
+}
+
+fn sections(settings: &Test, tally: &Tally) -> Result<()> {
+    section("unit and integration tests", || tests(settings, tally))?;
+    section("documentation tests", || counted(cargo(settings, &["test", "--doc", "--workspace"]), tally))?;
+    section("commands in documents", spoken::run)?;
+    if settings.skip_fuzz {
+        say::line("SKIPPED: API fuzzing, as asked");
+        return Ok(());
+    }
+    if let Err(reason) = install::schemathesis() {
+        if settings.ci {
+            return Err(reason.context("the API fuzzer can't be had"));
+        }
+        say::line(format!("SKIPPED: API fuzzing, since schemathesis can't be had here: {reason:#}"));
+        return Ok(());
+    }
+    section("API fuzzing", || fuzz_api::run(&settings.fuzz))
+}
+
+fn section(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    say::section(name);
+    let begin = Instant::now();
+    work().map_err(|reason| reason.context(name.to_owned()))?;
+    say::line(format!("{name}: done in {} s", begin.elapsed().as_secs()));
+    Ok(())
+}
+
+fn tests(settings: &Test, tally: &Tally) -> Result<()> {
+    if process::is_installed("cargo-nextest") {
+        let profile = if settings.ci { "ci" } else { "default" };
+        let words = ["nextest", "run", "--workspace", "--profile", profile, "--color", "never"];
+        return counted(cargo(settings, &words), tally);
+    }
+    let mut command = cargo(settings, &["test", "--workspace", "--lib", "--bins", "--tests"]);
+    if settings.ci {
+        command.arg("--no-fail-fast");
+    }
+    counted(command, tally)
+}
+
+fn cargo(settings: &Test, words: &[&str]) -> Command {
+    let mut command = process::cargo();
+    command.args(words);
+    if settings.ci {
+        command.arg("--locked");
+    }
+    command
+}
+
+fn counted(mut command: Command, tally: &Tally) -> Result<()> {
+    let status = process::watch(&mut command, TESTS_LIMIT, |line| tally.count(line))?;
+    if !status.success() {
+        bail!("{status}");
+    }
+    Ok(())
+}
+
+impl Tally {
+    /// Adds the numbers of a closing line, of either test runner; any other line counts nothing.
+    fn count(&self, line: &str) {
+        let is_closing = line.starts_with("test result:") || line.trim_start().starts_with("Summary [");
+        if is_closing {
+            self.passed.fetch_add(number_before(line, "passed"), Ordering::Relaxed);
+            let failed = number_before(line, "failed") + number_before(line, "timed out");
+            self.failed.fetch_add(failed, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The number that stands right before `word`, or 0.
+fn number_before(line: &str, word: &str) -> u64 {
+    let before = line.split(word).next().filter(|before| before.len() < line.len());
+    let last = before.and_then(|text| text.split_whitespace().next_back());
+    last.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    fn tally(lines: &[&str]) -> (u64, u64) {
+        let tally = Tally::default();
+        lines.iter().for_each(|line| tally.count(line));
+        (tally.passed.into_inner(), tally.failed.into_inner())
+    }
+
+    #[test]
+    fn closing_lines_of_cargo_test_add_up() {
+        let lines = [
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+            "test result: FAILED. 7 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
+        ];
+        assert_eq!(tally(&lines), (12, 2));
+    }
+
+    #[test]
+    fn the_summary_of_nextest_is_counted() {
+        let line = "     Summary [   3.141s] 9 tests run: 6 passed (1 slow), 2 failed, 1 timed out, 4 skipped";
+        assert_eq!(tally(&[line]), (6, 3));
+    }
+
+    #[test]
+    fn lines_of_tests_count_nothing() {
+        assert_eq!(tally(&["test three_passed ... ok", "        PASS [   0.1s] xtask 5 passed"]), (0, 0));
+    }
+}
