@@ -179,13 +179,22 @@ impl Error {
     /// Makes an error from a code and a message for the caller.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), details: Vec::new(), retry_after: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            retry_after: None,
+            source: None,
+        }
     }
 
     /// Refuses one field of a request.
     #[must_use]
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
-        let detail = Detail { path: path.into(), message: message.into() };
+        let detail = Detail {
+            path: path.into(),
+            message: message.into(),
+        };
         Self::invalid_fields(vec![detail])
     }
 
@@ -198,7 +207,10 @@ impl Error {
             [only] => format!("{} {}", only.path, only.message),
             several => format!("{} fields are not acceptable", several.len()),
         };
-        Self { details, ..Self::new(ErrorCode::ValidationFailed, message) }
+        Self {
+            details,
+            ..Self::new(ErrorCode::ValidationFailed, message)
+        }
     }
 
     /// Says that there is no such thing, or that it isn't the caller's; the two are not told apart.
@@ -216,8 +228,11 @@ impl Error {
     /// Marks a defect of this server: the caller sees no more than that, the log sees `source`.
     #[must_use]
     pub fn bug(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorCode::Internal, "an internal error occurred; quote the request id when you report it")
-            .source(source)
+        Self::new(
+            ErrorCode::Internal,
+            "an internal error occurred; quote the request id when you report it",
+        )
+        .source(source)
     }
 
     /// Adds what the log should show of the cause.
@@ -282,7 +297,10 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind(),
-            ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::PluginUnavailable | ErrorKind::TimedOut
+            ErrorKind::RateLimited
+                | ErrorKind::Unavailable
+                | ErrorKind::PluginUnavailable
+                | ErrorKind::TimedOut
         )
     }
 }

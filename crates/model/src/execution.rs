@@ -79,7 +79,10 @@ pub struct Failure {
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        Self { code: error.code().as_str().to_owned(), message: error.message().to_owned() }
+        Self {
+            code: error.code().as_str().to_owned(),
+            message: error.message().to_owned(),
+        }
     }
 }
 
@@ -181,13 +184,22 @@ pub trait ExecutionStore: Send + Sync {
     ///
     /// # Errors
     /// `Conflict` when it isn't running (any more): the first recorded end stands.
-    async fn complete_execution(&self, id: ExecutionId, outcome: ExecutionOutcome, duration: Duration) -> Result<()>;
+    async fn complete_execution(
+        &self,
+        id: ExecutionId,
+        outcome: ExecutionOutcome,
+        duration: Duration,
+    ) -> Result<()>;
 
     /// Looks an execution up; with `owner`, only if it is that caller's.
     async fn find_execution(&self, id: ExecutionId, owner: Option<UserId>) -> Result<Option<Execution>>;
 
     /// Lists executions by time of creation.
-    async fn list_executions(&self, filter: &ExecutionFilter, page: &PageRequest<()>) -> Result<Page<Execution>>;
+    async fn list_executions(
+        &self,
+        filter: &ExecutionFilter,
+        page: &PageRequest<()>,
+    ) -> Result<Page<Execution>>;
 
     /// Ends up to `limit` executions that are still running although they were accepted before
     /// `accepted_before`, as failures with the code `interrupted`; gives how many.

@@ -32,7 +32,10 @@ impl KeyName {
         if (1..=Self::MAX_CHARS).contains(&length) && !text.chars().any(char::is_control) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::invalid("", "must have 1 to 100 characters and no control characters"))
+            Err(Error::invalid(
+                "",
+                "must have 1 to 100 characters and no control characters",
+            ))
         }
     }
 
@@ -74,7 +77,9 @@ impl KeyPrefix {
     pub fn parse(text: &str) -> Option<Self> {
         let random = text.strip_prefix(Self::TAG)?;
         let fits = random.len() == Self::RANDOM_CHARS
-            && random.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            && random
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         fits.then(|| Self(text.to_owned()))
     }
 

@@ -4,23 +4,23 @@
 //! transport or a kind of plugin. Modules stand in reading order, and each uses only what stands
 //! above it.
 
-mod time;
-mod id;
 mod error;
+mod execution;
+mod id;
+mod idempotency;
+mod key;
+mod limit;
 mod page;
+mod permission;
+mod plugin;
+mod principal;
 mod role;
 mod scope;
-mod principal;
-mod permission;
 mod secret;
-mod user;
 mod session;
-mod key;
-mod plugin;
-mod execution;
-mod idempotency;
-mod limit;
 mod store;
+mod time;
+mod user;
 
 pub use error::{Detail, Error, ErrorCode, ErrorKind, Result};
 pub use execution::{
@@ -41,7 +41,8 @@ pub use role::Role;
 pub use scope::{Scope, Scopes};
 pub use secret::{PasswordHash, Secret};
 pub use session::{
-    Rotation, SecurityEvent, SecurityEventKind, Session, SessionStore, SignInFailures, TokenDigest,
+    CheckedPassword, Renewal, Rotation, SecurityEvent, SecurityEventKind, Session, SessionStore,
+    SignInFailures, TokenDigest,
 };
 pub use store::Store;
 pub use time::{Clock, Timestamp};

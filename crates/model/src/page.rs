@@ -100,6 +100,10 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// Turns each entry into another, keeping their order.
     pub fn map<U>(self, turn: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(turn).collect(), next: self.next, total: self.total }
+        Page {
+            items: self.items.into_iter().map(turn).collect(),
+            next: self.next,
+            total: self.total,
+        }
     }
 }

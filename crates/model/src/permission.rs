@@ -77,13 +77,19 @@ impl Permission {
     #[must_use]
     pub fn rule(&self) -> Rule {
         use CredentialRule::{KeyOnly, TokenOnly, TokenOrKey};
-        let row = |role, scope, credential, needs_account| Rule { role, scope, credential, needs_account };
+        let row = |role, scope, credential, needs_account| Rule {
+            role,
+            scope,
+            credential,
+            needs_account,
+        };
         match self {
             Self::ReadOwnAccount => row(Role::User, Scope::UsersRead, TokenOrKey, true),
             Self::ChangeOwnAccount => row(Role::User, Scope::UsersWrite, TokenOrKey, true),
-            Self::ChangeOwnPassword | Self::EndOwnSessions | Self::ReadOwnSecurityEvents | Self::ManageOwnKeys => {
-                row(Role::User, Scope::Admin, TokenOnly, true)
-            }
+            Self::ChangeOwnPassword
+            | Self::EndOwnSessions
+            | Self::ReadOwnSecurityEvents
+            | Self::ManageOwnKeys => row(Role::User, Scope::Admin, TokenOnly, true),
             Self::ReadPresentedKey => row(Role::User, Scope::Admin, KeyOnly, true),
             Self::CreatePrivilegedAccount => row(Role::Admin, Scope::UsersWrite, TokenOrKey, false),
             Self::ReadAllAccounts => row(Role::Admin, Scope::UsersRead, TokenOrKey, false),
@@ -93,9 +99,12 @@ impl Permission {
                 row(Role::Admin, Scope::UsersWrite, TokenOrKey, false)
             }
             Self::ReadPlugins => row(Role::User, Scope::PluginsRead, TokenOrKey, false),
-            Self::ExecutePlugin(plugin) => {
-                row(Role::User, Scope::PluginsExecuteOne(plugin.to_string()), TokenOrKey, false)
-            }
+            Self::ExecutePlugin(plugin) => row(
+                Role::User,
+                Scope::PluginsExecuteOne(plugin.to_string()),
+                TokenOrKey,
+                false,
+            ),
             Self::ReadHistory => row(Role::User, Scope::HistoryRead, TokenOrKey, false),
             Self::ReadDiagnostics => row(Role::Admin, Scope::Admin, TokenOrKey, false),
         }
@@ -132,7 +141,8 @@ impl Principal {
     /// As [`Self::require`].
     pub fn require_account(&self, permission: &Permission) -> Result<UserId> {
         self.require(permission)?;
-        self.user_id().ok_or_else(|| Error::bug("a permission without an account was asked for one"))
+        self.user_id()
+            .ok_or_else(|| Error::bug("a permission without an account was asked for one"))
     }
 
     /// Passes when the caller showed the kind of credential that `rule` takes.

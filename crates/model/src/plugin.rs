@@ -109,9 +109,19 @@ pub struct Annotations {
 
 impl Annotations {
     /// An action that computes and touches nothing.
-    pub const PURE: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
+    pub const PURE: Self = Self {
+        read_only: true,
+        destructive: false,
+        idempotent: true,
+        open_world: false,
+    };
     /// An action that calls a foreign service and costs something there.
-    pub const REMOTE: Self = Self { read_only: false, destructive: false, idempotent: false, open_world: true };
+    pub const REMOTE: Self = Self {
+        read_only: false,
+        destructive: false,
+        idempotent: false,
+        open_world: true,
+    };
 }
 
 /// One thing that a plugin can do.

@@ -59,7 +59,10 @@ impl Principal {
     /// The bearer of the operator's key.
     #[must_use]
     pub fn admin_key() -> Self {
-        Self { credential: Credential::AdminKey, ..Self::command_line() }
+        Self {
+            credential: Credential::AdminKey,
+            ..Self::command_line()
+        }
     }
 
     /// The caller's account, if it has one.

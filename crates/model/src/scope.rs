@@ -72,7 +72,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self> {
         if let Some(plugin) = text.strip_prefix("plugins:execute:") {
-            crate::scope::require_plugin_name(plugin)?;
+            require_plugin_name(plugin)?;
             return Ok(Self::PluginsExecuteOne(plugin.to_owned()));
         }
         Self::FIXED.into_iter().find(|scope| scope.to_string() == text).ok_or_else(|| {
@@ -88,7 +88,9 @@ impl FromStr for Scope {
 /// Refuses what can't be a plugin's name (the rule of [`crate::PluginName`]).
 pub(crate) fn require_plugin_name(text: &str) -> Result<()> {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic());
-    let characters_fit = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let characters_fit = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     let ends_well = !text.ends_with('_');
     if starts_well && characters_fit && ends_well && text.len() <= 32 && !text.contains("__") {
         return Ok(());
@@ -108,7 +110,9 @@ impl Serialize for Scope {
 
 impl<'de> Deserialize<'de> for Scope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

@@ -37,6 +37,28 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// The proof with which a session begins.
+#[derive(Clone, Debug)]
+pub struct CheckedPassword {
+    /// The stored hash that the password was checked against.
+    pub hash: PasswordHash,
+    /// The hash that takes its place, when it was made at too low a cost.
+    pub renewed: Option<PasswordHash>,
+}
+
+/// An attempt to renew a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// Which session.
+    pub id: SessionId,
+    /// The refresh token that its client presented.
+    pub presented: TokenDigest,
+    /// The refresh token that takes its place.
+    pub next: TokenDigest,
+    /// When the next one stops being accepted.
+    pub expires_at: Timestamp,
+}
+
 /// What became of an attempt to renew a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
@@ -71,7 +93,11 @@ pub enum SecurityEventKind {
 
 impl SecurityEventKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::RefreshTokenReused, Self::PasswordChanged, Self::SignInsRefused];
+    pub const ALL: [Self; 3] = [
+        Self::RefreshTokenReused,
+        Self::PasswordChanged,
+        Self::SignInsRefused,
+    ];
 
     /// The kind's name in stores and answers.
     #[must_use]
@@ -103,34 +129,23 @@ pub struct SecurityEvent {
 #[async_trait]
 pub trait SessionStore: Send + Sync {
     /// Begins a session: adds it, sets the account's last sign-in, notes the account as active on that
-    /// day, forgets the failed sign-ins under `email`, and replaces the password hash when a renewed one
-    /// is given. Of one account's sessions, the 100 newest are kept.
+    /// day, forgets the failed sign-ins under its folded e-mail, and replaces the password hash when a
+    /// renewed one is given. Of one account's sessions, the 100 newest are kept.
     ///
-    /// Gives false, and does nothing, when the account is gone or inactive.
-    async fn open_session(
-        &self,
-        session: &Session,
-        email: &FoldedText,
-        renewed_hash: Option<&PasswordHash>,
-    ) -> Result<bool>;
+    /// Gives false, and does nothing, when the account is gone or inactive, or its password hash is no
+    /// longer the one that was checked.
+    async fn open_session(&self, session: &Session, checked: &CheckedPassword) -> Result<bool>;
 
     /// Looks a session up, expired or not.
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>>;
 
-    /// Replaces the live refresh token `presented` of a session by `next`, which expires at `expires_at`;
-    /// notes the account as active on the day of `reuse_event.created_at`, which is the present moment.
+    /// Replaces the live refresh token of a session by the next one; notes the account as active on the
+    /// day of `reuse_event.created_at`, which is the present moment.
     ///
     /// When another token than the live one is presented, the session ends and `reuse_event` is kept for
     /// its owner (whose `user_id` is set to the session's), in the same step. Of two callers with one token at the same instant, one is
     /// given [`Rotation::Rotated`], the other [`Rotation::Reused`].
-    async fn rotate_session(
-        &self,
-        id: SessionId,
-        presented: TokenDigest,
-        next: TokenDigest,
-        expires_at: Timestamp,
-        reuse_event: &SecurityEvent,
-    ) -> Result<Rotation>;
+    async fn rotate_session(&self, renewal: &Renewal, reuse_event: &SecurityEvent) -> Result<Rotation>;
 
     /// Ends one session; gives whether it existed.
     async fn close_session(&self, id: SessionId) -> Result<bool>;
@@ -153,9 +168,18 @@ pub trait SessionStore: Send + Sync {
 
     /// Lists the security events of an account, sorted by time. Of one account's events, the 1,000 newest
     /// are kept.
-    async fn list_security_events(&self, user_id: UserId, page: &PageRequest<()>) -> Result<Page<SecurityEvent>>;
+    async fn list_security_events(
+        &self,
+        user_id: UserId,
+        page: &PageRequest<()>,
+    ) -> Result<Page<SecurityEvent>>;
 
     /// Removes up to `limit` sessions that expired before `now` and as many sign-in failures older than
     /// `forgotten_before`; gives how many rows went.
-    async fn remove_expired_sessions(&self, now: Timestamp, forgotten_before: Timestamp, limit: u32) -> Result<u64>;
+    async fn remove_expired_sessions(
+        &self,
+        now: Timestamp,
+        forgotten_before: Timestamp,
+        limit: u32,
+    ) -> Result<u64>;
 }

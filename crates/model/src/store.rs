@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    error::Result, execution::ExecutionStore, idempotency::IdempotencyStore, key::KeyStore, session::SessionStore,
-    user::UserStore,
+    error::Result, execution::ExecutionStore, idempotency::IdempotencyStore, key::KeyStore,
+    session::SessionStore, user::UserStore,
 };
 
 /// Everything that must survive: one database.

@@ -37,13 +37,19 @@ impl Timestamp {
     /// The moment `span` later, at most [`Self::MAX`].
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self::from_millis(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(
+            self.0
+                .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// The moment `span` earlier, at least the epoch.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
-        Self::from_millis(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(
+            self.0
+                .saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// The time from `earlier` to this moment, zero when `earlier` is later.
@@ -81,7 +87,11 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let moment = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError)?;
         let millis = moment.timestamp_millis();
-        if (0..=Self::MAX.0).contains(&millis) { Ok(Self(millis)) } else { Err(TimestampError) }
+        if (0..=Self::MAX.0).contains(&millis) {
+            Ok(Self(millis))
+        } else {
+            Err(TimestampError)
+        }
     }
 }
 
@@ -105,7 +115,9 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -137,7 +149,13 @@ mod tests {
 
     #[test]
     fn c07_times_without_an_offset_or_outside_the_years_1970_to_9999_are_refused() {
-        for text in ["2026-01-31T08:00:00", "0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "tomorrow", ""] {
+        for text in [
+            "2026-01-31T08:00:00",
+            "0000-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "tomorrow",
+            "",
+        ] {
             assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }
     }

@@ -31,7 +31,15 @@ impl FoldedText {
         let compatible: String = text.trim().nfkc().collect();
         // Upper case first: the dotless i has the upper case I, whose lower case is the dotted i.
         let one_case = compatible.to_uppercase().to_lowercase();
-        Self(one_case.nfkd().filter(|c| *c != COMBINING_DOT_ABOVE).nfkc().collect::<String>().trim().to_owned())
+        Self(
+            one_case
+                .nfkd()
+                .filter(|c| *c != COMBINING_DOT_ABOVE)
+                .nfkc()
+                .collect::<String>()
+                .trim()
+                .to_owned(),
+        )
     }
 
     /// The folded form.
@@ -60,11 +68,16 @@ impl Email {
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let is_address = text.len() <= Self::MAX_BYTES
-            && text.rsplit_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
+            && text
+                .rsplit_once('@')
+                .is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
         if is_address {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::invalid("", "must be an e-mail address of at most 254 characters, such as ada@example.org"))
+            Err(Error::invalid(
+                "",
+                "must be an e-mail address of at most 254 characters, such as ada@example.org",
+            ))
         }
     }
 
@@ -86,7 +99,9 @@ fn is_local_part(text: &str) -> bool {
     let is_dotted_well = !text.starts_with('.') && !text.ends_with('.') && !text.contains("..");
     (1..=MAX_LOCAL_BYTES).contains(&text.len())
         && is_dotted_well
-        && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"()<>[]:;,\\\"@".contains(c))
+        && text
+            .chars()
+            .all(|c| !c.is_whitespace() && !c.is_control() && !"()<>[]:;,\\\"@".contains(c))
 }
 
 fn is_domain(text: &str) -> bool {
@@ -95,7 +110,9 @@ fn is_domain(text: &str) -> bool {
         (1..=MAX_LABEL_BYTES).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || (!c.is_ascii() && !c.is_control() && !c.is_whitespace()))
+            && label.chars().all(|c| {
+                c.is_alphanumeric() || c == '-' || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
+            })
     })
 }
 
@@ -113,7 +130,9 @@ impl Username {
     /// `Invalid`, without a path.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
-        let characters_fit = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-') || is_mark(c));
+        let characters_fit = text
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-') || is_mark(c));
         let has_base = text.chars().next().is_some_and(char::is_alphanumeric);
         if characters_fit && has_base && text.chars().count() <= Self::MAX_CHARS {
             Ok(Self(text.to_owned()))
