@@ -1,1 +1,36 @@
-//! placeholder
+//! Verbs: what the product does, on the ports of `model` only.
+//!
+//! Every transport turns a request into one call here. A verb takes the [`model::Principal`] first and
+//! asks for its permission in its first statement. Nothing here knows HTTP, SQL, files or the environment.
+//! Modules stand in reading order, and each uses only what stands above it.
+
+mod pace;
+mod seal;
+mod cursor;
+mod parts;
+mod password;
+mod token;
+mod principal;
+mod limit;
+mod session;
+mod user;
+mod setup;
+mod key;
+mod plugin;
+mod call;
+mod execution;
+mod idempotency;
+mod health;
+mod janitor;
+
+pub use call::{CallRequest, Executed};
+pub use cursor::{Listing, PageQuery};
+pub use health::{HealthReport, PluginHealth};
+pub use idempotency::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
+pub use key::{CreatedKey, NewKey};
+pub use pace::{Duty, Pace};
+pub use parts::{Client, Engine, Ports, Settings};
+pub use plugin::PluginView;
+pub use principal::Presented;
+pub use session::{SignIn, SignedIn, TokenPair};
+pub use user::{ProfileChange, Registration};

@@ -10,6 +10,7 @@ mod id;
 mod idempotency;
 mod key;
 mod limit;
+mod observe;
 mod page;
 mod permission;
 mod plugin;
@@ -31,6 +32,7 @@ pub use id::{Entropy, ExecutionId, Ids, KeyId, RequestId, SecurityEventId, Sessi
 pub use idempotency::{Claim, IdempotencyKey, IdempotencyStore, RequestDigest};
 pub use key::{ApiKey, KeyChange, KeyHash, KeyName, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage};
 pub use limit::{Decision, LimitKey, Quota, RateLimiter};
+pub use observe::{NoObserver, Observation, Observer};
 pub use page::{Direction, Page, PageLimit, PageRequest, Position, Sort, SortValue};
 pub use permission::{CredentialRule, Permission, Rule};
 pub use plugin::{
