@@ -1,0 +1,7 @@
+//! What every way of counting promises, and what the local one promises besides.
+
+#![cfg(test)]
+
+mod contract;
+mod fixture;
+mod local;
