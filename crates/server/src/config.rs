@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use self::secret::Secret;
 use self::setting::{SETTINGS, Setting};
 use self::source::{Given, Origin, Sources};
+use model::Secret;
 
 /// Everything that can be set, valid by construction.
 #[derive(Clone, Debug)]
@@ -222,7 +222,11 @@ impl Config {
             return Err(Mistakes(mistakes));
         }
         config.complete();
-        Ok(Loaded { config, warnings, effective })
+        Ok(Loaded {
+            config,
+            warnings,
+            effective,
+        })
     }
 
     /// Stores a given value, or the default; answers the line to show when it was not understood.
@@ -254,7 +258,11 @@ impl Config {
             host: String::new(),
             port: 0,
             data_dir: PathBuf::new(),
-            logs: Logs { level: String::new(), format: None, dir: None },
+            logs: Logs {
+                level: String::new(),
+                format: None,
+                dir: None,
+            },
             auth: Auth {
                 jwt_secret: None,
                 jwt_expires_in: Duration::ZERO,
@@ -279,7 +287,11 @@ impl Config {
                 request_timeout: Duration::ZERO,
                 max_connections: 0,
             },
-            rate_limits: RateLimits { window: Duration::ZERO, max_requests: 0, user_max_requests: 0 },
+            rate_limits: RateLimits {
+                window: Duration::ZERO,
+                max_requests: 0,
+                user_max_requests: 0,
+            },
             shutdown_grace: Duration::ZERO,
         }
     }
@@ -306,7 +318,11 @@ impl Effective {
             (None, Some(default)) => default.to_owned(),
             (None, None) => format!("({})", setting.otherwise),
         };
-        Self { name: setting.name, value, origin: given.map_or(Origin::Default, |given| given.origin) }
+        Self {
+            name: setting.name,
+            value,
+            origin: given.map_or(Origin::Default, |given| given.origin),
+        }
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) fn whole(text: &str) -> Option<u64> {
 
 /// Understands an IP address, with or without brackets, or a host name; answers it in lower case and without brackets.
 pub(super) fn host(text: &str) -> Option<String> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
     if bare.parse::<IpAddr>().is_ok() {
         return Some(bare.to_ascii_lowercase());
     }
@@ -52,7 +55,8 @@ pub(super) fn host(text: &str) -> Option<String> {
 
 /// Whether only this machine can connect to `host`.
 pub(super) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Understands `*`, or host names and addresses separated by commas.
@@ -74,7 +78,10 @@ pub(super) fn origins(text: &str) -> Option<CorsOrigins> {
 /// Understands networks (`10.0.0.0/8`) and single addresses separated by commas.
 pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
     list(text, |entry| {
-        entry.parse::<IpNet>().ok().or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from))
+        entry
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from))
     })
 }
 
@@ -98,7 +105,11 @@ pub(super) fn log_level(text: &str) -> Option<String> {
 }
 
 fn list<T>(text: &str, entry: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let entries: Vec<&str> = text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
+    let entries: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .collect();
     if entries.is_empty() || entries.len() > MAX_ENTRIES {
         return None;
     }
@@ -123,13 +134,20 @@ fn is_label(label: &str) -> bool {
     label.len() <= 63
         && is_edge(label.as_bytes().first())
         && is_edge(label.as_bytes().last())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn is_level(word: &str) -> bool {
-    ["off", "error", "warn", "info", "debug", "trace"].iter().any(|level| word.eq_ignore_ascii_case(level))
+    ["off", "error", "warn", "info", "debug", "trace"]
+        .iter()
+        .any(|level| word.eq_ignore_ascii_case(level))
 }
 
 fn is_target(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-'))
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-'))
 }

@@ -69,10 +69,14 @@ impl Sources {
     pub fn of_process() -> Self {
         let mut sources = Self::default();
         for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|name| is_known(name)) else { continue };
+            let Some(name) = name.to_str().filter(|name| is_known(name)) else {
+                continue;
+            };
             match value.into_string() {
-                Ok(value) => _ = sources.environment.insert(name.to_owned(), value),
-                Err(_) => sources.mistakes.push(format!("{name}: read bytes that are not UTF-8 from the environment")),
+                Ok(value) => sources.environment.extend([(name.to_owned(), value)]),
+                Err(_) => sources.mistakes.push(format!(
+                    "{name}: read bytes that are not UTF-8 from the environment"
+                )),
             }
         }
         sources.read_env_file(Path::new(".env"));
@@ -82,7 +86,9 @@ impl Sources {
     /// Adds variables as if the environment of the process held them.
     #[must_use]
     pub fn with_environment<'a>(mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let owned = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let owned = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.environment.extend(owned);
         self
     }
@@ -110,7 +116,9 @@ impl Sources {
             match read_line(line) {
                 Some((name, text)) => self.add_line(name, Line { text, number }),
                 // The content is not repeated: it may be a secret.
-                None => self.mistakes.push(format!(".env line {number}: accepted: NAME=value, a # comment or nothing")),
+                None => self.mistakes.push(format!(
+                    ".env line {number}: accepted: NAME=value, a # comment or nothing"
+                )),
             }
         }
         self
@@ -128,7 +136,9 @@ impl Sources {
 
     /// The names in `.env` with their line numbers.
     pub(super) fn env_file_names(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.env_file.iter().map(|(name, line)| (name.as_str(), line.number))
+        self.env_file
+            .iter()
+            .map(|(name, line)| (name.as_str(), line.number))
     }
 
     /// Finds the value of a setting that counts; an empty one in a stronger source hides a weaker one.
@@ -136,9 +146,14 @@ impl Sources {
     /// # Errors
     /// A line to show when a name and its alias disagree in the same source.
     pub(super) fn find(&self, setting: &Setting) -> Result<Option<Given>, String> {
-        let Some((text, origin)) = self.strongest(setting)? else { return Ok(None) };
+        let Some((text, origin)) = self.strongest(setting)? else {
+            return Ok(None);
+        };
         let text = text.trim();
-        Ok((!text.is_empty()).then(|| Given { text: text.to_owned(), origin }))
+        Ok((!text.is_empty()).then(|| Given {
+            text: text.to_owned(),
+            origin,
+        }))
     }
 
     /// Where a setting was given as an empty text, if it was.
@@ -151,9 +166,16 @@ impl Sources {
         if let Some(text) = self.flags.get(setting.name) {
             return Ok(Some((text, Origin::Flag)));
         }
-        let from_environment = |name: &str| self.environment.get(name).map(|text| (text.as_str(), Origin::Environment));
-        let from_file =
-            |name: &str| self.env_file.get(name).map(|line| (line.text.as_str(), Origin::EnvFile(line.number)));
+        let from_environment = |name: &str| {
+            self.environment
+                .get(name)
+                .map(|text| (text.as_str(), Origin::Environment))
+        };
+        let from_file = |name: &str| {
+            self.env_file
+                .get(name)
+                .map(|line| (line.text.as_str(), Origin::EnvFile(line.number)))
+        };
         if let Some(found) = either(setting, from_environment)? {
             return Ok(Some(found));
         }
@@ -167,7 +189,9 @@ impl Sources {
             Err(error) => return self.mistakes.push(format!(".env: can't be read: {error}")),
         };
         if bytes.len() > MAX_ENV_FILE_BYTES {
-            return self.mistakes.push(".env: accepted: a file of at most 1 MiB".to_owned());
+            return self
+                .mistakes
+                .push(".env: accepted: a file of at most 1 MiB".to_owned());
         }
         match String::from_utf8(bytes) {
             Ok(content) => *self = std::mem::take(self).with_env_file(&content),
@@ -177,8 +201,15 @@ impl Sources {
 
     fn add_line(&mut self, name: String, line: Line) {
         let number = line.number;
-        if let Some(earlier) = self.env_file.insert(name.clone(), line).filter(|_| is_known(&name)) {
-            self.warnings.push(format!("{name} is set twice in .env, on lines {} and {number}: the last counts", earlier.number));
+        if let Some(earlier) = self
+            .env_file
+            .insert(name.clone(), line)
+            .filter(|_| is_known(&name))
+        {
+            self.warnings.push(format!(
+                "{name} is set twice in .env, on lines {} and {number}: the last counts",
+                earlier.number
+            ));
         }
     }
 }
@@ -189,7 +220,9 @@ fn either<'a>(
     find: impl Fn(&str) -> Option<(&'a str, Origin)>,
 ) -> Result<Option<(&'a str, Origin)>, String> {
     let by_name = find(setting.name);
-    let Some(alias) = setting.alias else { return Ok(by_name) };
+    let Some(alias) = setting.alias else {
+        return Ok(by_name);
+    };
     match (by_name, find(alias)) {
         (Some((one, origin)), Some((other, _))) if one.trim() != other.trim() => Err(format!(
             "{}: read {} from {origin} and {alias} {}; accepted: one of them, or the same in both",
@@ -202,24 +235,34 @@ fn either<'a>(
 }
 
 fn is_known(name: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.name == name || setting.alias == Some(name))
+    SETTINGS
+        .iter()
+        .any(|setting| setting.name == name || setting.alias == Some(name))
 }
 
 fn read_line(line: &str) -> Option<(String, String)> {
     let line = line.strip_prefix("export ").unwrap_or(line);
     let (name, rest) = line.split_once('=')?;
     let name = name.trim();
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
     if !is_name {
         return None;
     }
     let rest = rest.trim();
     let (text, after) = if let Some(quoted) = rest.strip_prefix('\'') {
-        quoted.split_once('\'').map(|(text, after)| (text.to_owned(), after))?
+        quoted
+            .split_once('\'')
+            .map(|(text, after)| (text.to_owned(), after))?
     } else if let Some(quoted) = rest.strip_prefix('"') {
         read_quoted(quoted)?
     } else {
-        (rest.split(" #").next().unwrap_or_default().trim_end().to_owned(), "")
+        (
+            rest.split(" #").next().unwrap_or_default().trim_end().to_owned(),
+            "",
+        )
     };
     let after = after.trim();
     (after.is_empty() || after.starts_with('#')).then(|| (name.to_owned(), text))

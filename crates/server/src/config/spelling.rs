@@ -7,14 +7,21 @@ use super::source::Sources;
 pub(super) fn warnings(sources: &Sources) -> Vec<String> {
     let misspelt = sources.env_file_names().filter_map(|(name, line)| {
         let meant = closest(name)?;
-        Some(format!("{name} in .env line {line} is not a setting: did you mean {meant}?"))
+        Some(format!(
+            "{name} in .env line {line} is not a setting: did you mean {meant}?"
+        ))
     });
     sources.warnings().iter().cloned().chain(misspelt).collect()
 }
 
 /// The known name that `name` was meant to be; none when it is known itself or like none.
 fn closest(name: &str) -> Option<&'static str> {
-    let known = || SETTINGS.iter().flat_map(|setting| [Some(setting.name), setting.alias]).flatten();
+    let known = || {
+        SETTINGS
+            .iter()
+            .flat_map(|setting| [Some(setting.name), setting.alias])
+            .flatten()
+    };
     if known().any(|setting| setting == name) {
         return None;
     }

@@ -1,0 +1,140 @@
+//! Rules that look at more than one value: what production refuses, and what development only warns of.
+
+use model::Secret;
+
+use super::setting::{SETTINGS, Setting};
+use super::source::{Origin, Sources};
+use super::{Config, CorsOrigins, Environment};
+
+/// Fewest bytes of a secret that signs or that opens everything: 256 bits, the size of an HMAC-SHA-256 key (RFC 7518 §3.2).
+const MIN_SECRET_BYTES: usize = 32;
+
+/// What samples contain, in lower case.
+const SAMPLE_MARKS: [&str; 2] = ["change-in-production", "your-"];
+
+const RANDOM_HEX: &str = "at least 32 random bytes, for example the output of: openssl rand -hex 32";
+
+/// Checks the secrets, and drops an admin key that must never be accepted.
+pub(super) fn check(
+    config: &mut Config,
+    sources: &Sources,
+    mistakes: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
+    let is_production = config.environment == Environment::Production;
+    let before = mistakes.len();
+    for name in ["JWT_SECRET", "REFRESH_TOKEN_SECRET"] {
+        mistakes.extend(signing_secret(config, sources, name));
+    }
+    mistakes.extend(same_secrets(config));
+    for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
+        mistakes.extend(model_key(config, sources, name));
+    }
+    if !is_production {
+        warnings.extend(
+            mistakes
+                .drain(before..)
+                .map(|line| format!("{line} (production refuses this)")),
+        );
+    }
+    if let Some(line) = admin_key(config, sources) {
+        config.auth.admin_api_key = None;
+        if is_production {
+            mistakes.push(line);
+        } else {
+            warnings.push(format!("{line} (the key is ignored)"));
+        }
+    }
+    if is_production && config.edge.cors_origins == CorsOrigins::Any {
+        warnings.push("CORS_ORIGIN is *: pages of every web site may call this server, though without credentials of the browser".to_owned());
+    }
+}
+
+fn signing_secret(config: &Config, sources: &Sources, name: &'static str) -> Option<String> {
+    let secret = if name == "JWT_SECRET" {
+        &config.auth.jwt_secret
+    } else {
+        &config.auth.refresh_token_secret
+    };
+    match secret {
+        Some(secret) => weakness(secret).map(|weakness| line(sources, name, weakness)),
+        // In development the generated one is used, and that is no matter for a warning.
+        None if config.environment == Environment::Development => None,
+        None => Some(format!("{name}: not set; accepted in production: {RANDOM_HEX}")),
+    }
+}
+
+fn same_secrets(config: &Config) -> Option<String> {
+    let jwt = config.auth.jwt_secret.as_ref()?;
+    let refresh = config.auth.refresh_token_secret.as_ref()?;
+    (jwt == refresh)
+        .then(|| "REFRESH_TOKEN_SECRET: the same as JWT_SECRET; accepted: a secret of its own".to_owned())
+}
+
+fn model_key(config: &Config, sources: &Sources, name: &'static str) -> Option<String> {
+    let key = if name == "OPENAI_API_KEY" {
+        &config.llm.openai_api_key
+    } else {
+        &config.llm.anthropic_api_key
+    };
+    let is_sample = key.as_ref().is_some_and(|key| is_sample(key.expose()));
+    is_sample.then(|| {
+        format!(
+            "{}: a sample from {}; accepted: a real key, or none",
+            name,
+            origin(sources, name)
+        )
+    })
+}
+
+fn admin_key(config: &Config, sources: &Sources) -> Option<String> {
+    let name = "ADMIN_API_KEY";
+    if let Some(key) = &config.auth.admin_api_key {
+        return weakness(key).map(|weakness| line(sources, name, weakness));
+    }
+    let is_production = config.environment == Environment::Production;
+    let emptied = setting(name)
+        .and_then(|setting| sources.emptied(setting))
+        .filter(|_| is_production)?;
+    Some(format!(
+        "{name}: empty in {emptied}; accepted in production: not set at all, or {RANDOM_HEX}"
+    ))
+}
+
+fn line(sources: &Sources, name: &str, weakness: &str) -> String {
+    format!(
+        "{name}: {weakness} from {}; accepted: {RANDOM_HEX}",
+        origin(sources, name)
+    )
+}
+
+fn weakness(secret: &Secret) -> Option<&'static str> {
+    let text = secret.expose();
+    if is_sample(text) {
+        Some("a sample (it contains CHANGE-IN-PRODUCTION or your-)")
+    } else if text.len() < MIN_SECRET_BYTES {
+        Some("shorter than 32 bytes")
+    } else if text
+        .as_bytes()
+        .first()
+        .is_some_and(|first| text.bytes().all(|byte| byte == *first))
+    {
+        Some("one character repeated")
+    } else {
+        None
+    }
+}
+
+fn is_sample(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    SAMPLE_MARKS.iter().any(|mark| lower.contains(mark))
+}
+
+fn origin(sources: &Sources, name: &str) -> Origin {
+    let given = setting(name).and_then(|setting| sources.find(setting).ok().flatten());
+    given.map_or(Origin::Default, |given| given.origin)
+}
+
+fn setting(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}

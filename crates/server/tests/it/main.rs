@@ -1,0 +1,4 @@
+//! The server as its users meet it.
+
+#[cfg(test)]
+mod config;
