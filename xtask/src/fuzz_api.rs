@@ -44,7 +44,10 @@ const SELF_ENDING: [(&str, &str); 4] = [
     ("log out", r"^POST /api(/v1)?/auth/logout$"),
     ("log out everywhere", r"^POST /api(/v1)?/auth/logout-all$"),
     ("new password", r"^PUT /api(/v1)?/auth/password$"),
-    ("other accounts", r"^(GET|PUT|DELETE) /api(/v1)?/users(/\{[^}]+\})?$"),
+    (
+        "other accounts",
+        r"^(GET|PUT|DELETE) /api(/v1)?/users(/\{[^}]+\})?$",
+    ),
 ];
 
 /// The same operations in one expression, for leaving them out. Reading users stays in.
@@ -70,7 +73,10 @@ struct Session<'a> {
 /// Fails on the first run with a failed check, when credentials died in a run, when the server logged a
 /// panic, and when it didn't stop cleanly afterwards.
 pub(crate) fn run(settings: &FuzzApi) -> Result<()> {
-    process::run(process::cargo().args(["build", "--quiet", "--package", "mcp-server"]), BUILD_LIMIT)?;
+    process::run(
+        process::cargo().args(["build", "--quiet", "--package", "mcp-server"]),
+        BUILD_LIMIT,
+    )?;
     // Installed before the server starts, so that nothing runs while a download takes its time.
     install::schemathesis()?;
     let folder = tree::scratch("fuzz-api")?;
@@ -86,8 +92,18 @@ pub(crate) fn run(settings: &FuzzApi) -> Result<()> {
             ("LOG_LEVEL", "info"),
         ],
     })?;
-    say::line(format!("server {} on {}, seed {}", server.pid(), server.address(), settings.seed));
-    let session = Session { settings, folder: folder.clone(), address: server.address(), admin_key };
+    say::line(format!(
+        "server {} on {}, seed {}",
+        server.pid(),
+        server.address(),
+        settings.seed
+    ));
+    let session = Session {
+        settings,
+        folder: folder.clone(),
+        address: server.address(),
+        admin_key,
+    };
     let outcome = session.all_runs();
     if outcome.is_err() {
         say::line(format!("last lines of the server's log:\n{}", server.tail()));
@@ -142,8 +158,13 @@ impl Session<'_> {
         });
         let request = Request::post("/api/v1/auth/register", &body).header("X-API-Key", &self.admin_key);
         let reply = request.send(self.address)?;
-        let token = reply.text("/data/token").with_context(|| format!("can't register {name}"))?;
-        Ok(Account { name: name.to_owned(), token })
+        let token = reply
+            .text("/data/token")
+            .with_context(|| format!("can't register {name}"))?;
+        Ok(Account {
+            name: name.to_owned(),
+            token,
+        })
     }
 
     /// A run whose credentials died half-way has tested little: that is a failure too.
@@ -152,7 +173,11 @@ impl Session<'_> {
         let request = Request::get("/api/v1/auth/profile").header("Authorization", &bearer);
         let reply = request.send(self.address)?;
         if reply.status != 200 {
-            bail!("{}: the token died during the run (status {})", account.name, reply.status);
+            bail!(
+                "{}: the token died during the run (status {})",
+                account.name,
+                reply.status
+            );
         }
         Ok(())
     }
@@ -163,19 +188,43 @@ impl Session<'_> {
         let mut command = self.command(account)?;
         process::run(command.args(more), RUN_LIMIT)
             .map_err(|reason| anyhow::anyhow!("API fuzzing as {name} failed ({})", brief(&reason)))?;
-        say::line(format!("API fuzzing: {name} passed in {} s", begin.elapsed().as_secs()));
+        say::line(format!(
+            "API fuzzing: {name} passed in {} s",
+            begin.elapsed().as_secs()
+        ));
         Ok(())
     }
 
     fn command(&self, account: Option<&Account>) -> Result<Command> {
         let settings: &Path = &tree::root().join("xtask/schemathesis.toml");
         let mut command = install::schemathesis()?;
-        command.current_dir(&self.folder).arg("--config-file").arg(settings);
-        command.arg("run").arg(format!("http://{}/openapi.json", self.address));
-        command.args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"]);
+        command
+            .current_dir(&self.folder)
+            .arg("--config-file")
+            .arg(settings);
+        command
+            .arg("run")
+            .arg(format!("http://{}/openapi.json", self.address));
+        command.args([
+            "--checks",
+            "all",
+            "--phases",
+            "examples,coverage,fuzzing,stateful",
+        ]);
         command.args(["--max-examples", &self.settings.max_examples.to_string()]);
-        command.args(["--seed", &self.settings.seed.to_string(), "--generation-database", "none"]);
-        command.args(["--request-timeout", "40", "--no-color", "--exclude-path-regex", PAGES]);
+        command.args([
+            "--seed",
+            &self.settings.seed.to_string(),
+            "--generation-database",
+            "none",
+        ]);
+        command.args([
+            "--request-timeout",
+            "40",
+            "--no-color",
+            "--exclude-path-regex",
+            PAGES,
+        ]);
         if let Some(account) = account {
             command.args(["-H", &format!("Authorization: Bearer {}", account.token)]);
         }
@@ -186,5 +235,11 @@ impl Session<'_> {
 /// The cause without the command line, which holds a token.
 fn brief(reason: &anyhow::Error) -> String {
     let text = reason.root_cause().to_string();
-    text.rsplit(": ").take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(": ")
+    text.rsplit(": ")
+        .take(2)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect::<Vec<_>>()
+        .join(": ")
 }

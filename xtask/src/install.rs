@@ -61,11 +61,16 @@ fn install_python_package(folder: &Path) -> Result<()> {
         apt(&["python3", "python3-venv", "python3-pip"])?;
     }
     if let Err(reason) = make_venv(&folder.join("venv")) {
-        say::line(format!("no virtual environment ({reason:#}); trying the Debian package that makes them"));
+        say::line(format!(
+            "no virtual environment ({reason:#}); trying the Debian package that makes them"
+        ));
         let retried = apt(&["python3-venv", "python3-pip"]).and_then(|()| make_venv(&folder.join("venv")));
         if let Err(reason) = retried {
             say::line(format!("still none ({reason:#}); installing into a plain folder"));
-            return pip(Command::new("python3"), &["--target", &folder.join("lib").to_string_lossy()]);
+            return pip(
+                Command::new("python3"),
+                &["--target", &folder.join("lib").to_string_lossy()],
+            );
         }
     }
     pip(Command::new(folder.join("venv/bin/python")), &[])
@@ -75,7 +80,10 @@ fn make_venv(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    let made = process::run(Command::new("python3").args(["-m", "venv"]).arg(folder), INSTALL_LIMIT);
+    let made = process::run(
+        Command::new("python3").args(["-m", "venv"]).arg(folder),
+        INSTALL_LIMIT,
+    );
     if made.is_err() && folder.exists() {
         fs::remove_dir_all(folder)?;
     }
@@ -84,7 +92,14 @@ fn make_venv(folder: &Path) -> Result<()> {
 
 fn pip(mut python: Command, more: &[&str]) -> Result<()> {
     let pins = tree::root().join("xtask/schemathesis.txt");
-    python.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    python.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]);
     python.args(more).arg("--constraint").arg(pins).arg(SCHEMATHESIS);
     process::run(&mut python, INSTALL_LIMIT)
 }
@@ -98,7 +113,9 @@ fn apt(packages: &[&str]) -> Result<()> {
     let install = || {
         let mut command = privileged("apt-get")?;
         command.env("DEBIAN_FRONTEND", "noninteractive");
-        command.args(["install", "-y", "--no-install-recommends"]).args(packages);
+        command
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(packages);
         process::run(&mut command, INSTALL_LIMIT)
     };
     if install().is_ok() {

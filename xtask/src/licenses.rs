@@ -43,13 +43,18 @@ struct Package {
 /// Fails when a package has no licence expression, or one that the list can't satisfy. Duplicate versions are
 /// only reported.
 pub(crate) fn run() -> Result<()> {
-    let text =
-        process::read(process::cargo().args(["metadata", "--format-version", "1"]), Duration::from_secs(300))?;
+    let text = process::read(
+        process::cargo().args(["metadata", "--format-version", "1"]),
+        Duration::from_secs(300),
+    )?;
     let metadata: Metadata = serde_json::from_str(&text)?;
     let mut refused = Vec::new();
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in &metadata.packages {
-        versions.entry(&package.name).or_default().insert(&package.version);
+        versions
+            .entry(&package.name)
+            .or_default()
+            .insert(&package.version);
         let expression = package.license.as_deref().unwrap_or_default();
         if !is_allowed(expression).unwrap_or(false) {
             refused.push(format!("{} {}: \"{expression}\"", package.name, package.version));
@@ -62,7 +67,10 @@ pub(crate) fn run() -> Result<()> {
     if !refused.is_empty() {
         bail!("licences that aren't on the list:\n{}", refused.join("\n"));
     }
-    say::line(format!("{} packages, every licence allowed", metadata.packages.len()));
+    say::line(format!(
+        "{} packages, every licence allowed",
+        metadata.packages.len()
+    ));
     Ok(())
 }
 
@@ -72,7 +80,10 @@ pub(crate) fn run() -> Result<()> {
 /// Fails when the expression can't be read.
 fn is_allowed(expression: &str) -> Result<bool> {
     // The old form `MIT/Apache-2.0` means a choice.
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let spaced = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     let allowed = any_of(&mut rest)?;

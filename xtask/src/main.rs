@@ -22,7 +22,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Developer commands of the MCP Server workspace")]
+#[command(
+    name = "cargo xtask",
+    about = "Developer commands of the MCP Server workspace"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -76,7 +76,9 @@ impl Drop for Running {
 /// Runs a program with our own output; fails when it fails or outlives `limit`.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<()> {
     let name = describe(command);
-    let status = Running::start(command)?.wait(limit).with_context(|| name.clone())?;
+    let status = Running::start(command)?
+        .wait(limit)
+        .with_context(|| name.clone())?;
     if !status.success() {
         bail!("{name}: {status}");
     }
@@ -131,7 +133,10 @@ fn echo(stream: impl Read, look: &impl Fn(&str)) {
 
 /// Tells whether a program can be started on this machine.
 pub(crate) fn is_installed(program: &str) -> bool {
-    let quiet = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let quiet = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
     quiet.is_ok()
 }
 
@@ -144,6 +149,13 @@ pub(crate) fn cargo() -> Command {
 
 fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let text = words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
-    if text.len() > 120 { command.get_program().to_string_lossy().into_owned() } else { text }
+    let text = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if text.len() > 120 {
+        command.get_program().to_string_lossy().into_owned()
+    } else {
+        text
+    }
 }

@@ -29,7 +29,9 @@ impl Reply {
             bail!("status {}: {}", self.status, self.body);
         }
         let found = self.body.pointer(pointer).and_then(Value::as_str);
-        found.map(str::to_owned).with_context(|| format!("no {pointer} in {}", self.body))
+        found
+            .map(str::to_owned)
+            .with_context(|| format!("no {pointer} in {}", self.body))
     }
 }
 
@@ -44,12 +46,22 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// Starts a `GET`.
     pub(crate) fn get(path: &'a str) -> Self {
-        Self { method: "GET", path, headers: Vec::new(), body: None }
+        Self {
+            method: "GET",
+            path,
+            headers: Vec::new(),
+            body: None,
+        }
     }
 
     /// Starts a `POST` with a JSON body.
     pub(crate) fn post(path: &'a str, body: &'a Value) -> Self {
-        Self { method: "POST", path, headers: Vec::new(), body: Some(body) }
+        Self {
+            method: "POST",
+            path,
+            headers: Vec::new(),
+            body: Some(body),
+        }
     }
 
     /// Adds a header.
@@ -77,14 +89,22 @@ impl<'a> Request<'a> {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         if self.body.is_some() {
-            text.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+            text.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            ));
         }
         text + "\r\n" + &body
     }
 }
 
 fn parse(answer: &str) -> Result<Reply> {
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its headers")?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .context("an answer without an end of its headers")?;
     let status = head.split(' ').nth(1).context("an answer without a status")?;
-    Ok(Reply { status: status.parse()?, body: serde_json::from_str(body).unwrap_or_default() })
+    Ok(Reply {
+        status: status.parse()?,
+        body: serde_json::from_str(body).unwrap_or_default(),
+    })
 }

@@ -50,13 +50,22 @@ impl Subject {
         let output = File::create(&log)?;
         let mut command = Command::new(setup.binary);
         command.arg("serve").current_dir(setup.folder).env_clear();
-        command.env("HOST", address.ip().to_string()).env("PORT", address.port().to_string());
-        command.env("DATA_DIR", setup.folder.join("data")).env("LOG_FORMAT", "json");
+        command
+            .env("HOST", address.ip().to_string())
+            .env("PORT", address.port().to_string());
+        command
+            .env("DATA_DIR", setup.folder.join("data"))
+            .env("LOG_FORMAT", "json");
         command.envs(setup.settings.iter().copied());
         command.stdout(output.try_clone()?).stderr(output);
         let begin = Instant::now();
         let running = Running::start(&mut command)?;
-        let mut subject = Self { running, address, log, started_in: Duration::ZERO };
+        let mut subject = Self {
+            running,
+            address,
+            log,
+            started_in: Duration::ZERO,
+        };
         subject.await_health(begin)?;
         subject.started_in = begin.elapsed();
         Ok(subject)
@@ -80,7 +89,10 @@ impl Subject {
     /// Asks the server to stop and waits for it; anything but exit code 0 is a failure.
     pub(crate) fn stop(mut self) -> Result<()> {
         if let Some(status) = self.running.ended()? {
-            bail!("the server had ended before it was told to: {status}\n{}", self.tail());
+            bail!(
+                "the server had ended before it was told to: {status}\n{}",
+                self.tail()
+            );
         }
         kill(Pid::from_raw(self.pid().try_into()?), Signal::SIGTERM)?;
         let status = self.running.wait(STOP_LIMIT).context("the server didn't stop")?;
@@ -94,7 +106,10 @@ impl Subject {
     pub(crate) fn tail(&self) -> String {
         let logged = self.logged().unwrap_or_default();
         let lines: Vec<&str> = logged.lines().collect();
-        lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
+        lines
+            .get(lines.len().saturating_sub(15)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 
     fn await_health(&mut self, begin: Instant) -> Result<()> {
@@ -102,11 +117,18 @@ impl Subject {
             if let Some(status) = self.running.ended()? {
                 bail!("the server ended at its start: {status}\n{}", self.tail());
             }
-            if Request::get("/health").send(self.address).is_ok_and(|reply| reply.status == 200) {
+            if Request::get("/health")
+                .send(self.address)
+                .is_ok_and(|reply| reply.status == 200)
+            {
                 return Ok(());
             }
             if begin.elapsed() > START_LIMIT {
-                bail!("no healthy answer within {} s\n{}", START_LIMIT.as_secs(), self.tail());
+                bail!(
+                    "no healthy answer within {} s\n{}",
+                    START_LIMIT.as_secs(),
+                    self.tail()
+                );
             }
             thread::sleep(Duration::from_micros(500));
         }

@@ -39,7 +39,10 @@ struct Tally {
 pub(crate) fn run(settings: &Test) -> Result<()> {
     let tally = Tally::default();
     let outcome = sections(settings, &tally);
-    let (passed, failed) = (tally.passed.load(Ordering::Relaxed), tally.failed.load(Ordering::Relaxed));
+    let (passed, failed) = (
+        tally.passed.load(Ordering::Relaxed),
+        tally.failed.load(Ordering::Relaxed),
+    );
     match &outcome {
         Ok(()) => say::section("All sections passed"),
         Err(reason) => say::section(&format!("FAILED: {reason:#}")),
@@ -50,7 +53,9 @@ pub(crate) fn run(settings: &Test) -> Result<()> {
 
 fn sections(settings: &Test, tally: &Tally) -> Result<()> {
     section("unit and integration tests", || tests(settings, tally))?;
-    section("documentation tests", || counted(cargo(settings, &["test", "--doc", "--workspace"]), tally))?;
+    section("documentation tests", || {
+        counted(cargo(settings, &["test", "--doc", "--workspace"]), tally)
+    })?;
     section("commands in documents", spoken::run)?;
     if settings.skip_fuzz {
         say::line("SKIPPED: API fuzzing, as asked");
@@ -60,7 +65,9 @@ fn sections(settings: &Test, tally: &Tally) -> Result<()> {
         if settings.ci {
             return Err(reason.context("the API fuzzer can't be had"));
         }
-        say::line(format!("SKIPPED: API fuzzing, since schemathesis can't be had here: {reason:#}"));
+        say::line(format!(
+            "SKIPPED: API fuzzing, since schemathesis can't be had here: {reason:#}"
+        ));
         return Ok(());
     }
     section("API fuzzing", || fuzz_api::run(&settings.fuzz))
@@ -77,7 +84,15 @@ fn section(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
 fn tests(settings: &Test, tally: &Tally) -> Result<()> {
     if process::is_installed("cargo-nextest") {
         let profile = if settings.ci { "ci" } else { "default" };
-        let words = ["nextest", "run", "--workspace", "--profile", profile, "--color", "never"];
+        let words = [
+            "nextest",
+            "run",
+            "--workspace",
+            "--profile",
+            profile,
+            "--color",
+            "never",
+        ];
         return counted(cargo(settings, &words), tally);
     }
     let mut command = cargo(settings, &["test", "--workspace", "--lib", "--bins", "--tests"]);
@@ -109,7 +124,8 @@ impl Tally {
     fn count(&self, line: &str) {
         let is_closing = line.starts_with("test result:") || line.trim_start().starts_with("Summary [");
         if is_closing {
-            self.passed.fetch_add(number_before(line, "passed"), Ordering::Relaxed);
+            self.passed
+                .fetch_add(number_before(line, "passed"), Ordering::Relaxed);
             let failed = number_before(line, "failed") + number_before(line, "timed out");
             self.failed.fetch_add(failed, Ordering::Relaxed);
         }
@@ -144,12 +160,19 @@ mod tests {
 
     #[test]
     fn the_summary_of_nextest_is_counted() {
-        let line = "     Summary [   3.141s] 9 tests run: 6 passed (1 slow), 2 failed, 1 timed out, 4 skipped";
+        let line =
+            "     Summary [   3.141s] 9 tests run: 6 passed (1 slow), 2 failed, 1 timed out, 4 skipped";
         assert_eq!(tally(&[line]), (6, 3));
     }
 
     #[test]
     fn lines_of_tests_count_nothing() {
-        assert_eq!(tally(&["test three_passed ... ok", "        PASS [   0.1s] xtask 5 passed"]), (0, 0));
+        assert_eq!(
+            tally(&[
+                "test three_passed ... ok",
+                "        PASS [   0.1s] xtask 5 passed"
+            ]),
+            (0, 0)
+        );
     }
 }

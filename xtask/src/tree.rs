@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 /// Directories that hold no file of ours.
-const SKIPPED: [&str; 6] = [".git", "target", "node_modules", "data", "logs", "proptest-regressions"];
+const SKIPPED: [&str; 6] = [
+    ".git",
+    "target",
+    "node_modules",
+    "data",
+    "logs",
+    "proptest-regressions",
+];
 
 /// The largest file that is read as text.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
@@ -44,7 +51,9 @@ pub(crate) fn target() -> PathBuf {
 
 /// Makes an empty folder under `target/`, away from the sources and on a real disk.
 pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
-    let folder = target().join("xtask").join(format!("{name}-{}", std::process::id()));
+    let folder = target()
+        .join("xtask")
+        .join(format!("{name}-{}", std::process::id()));
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("can't empty {}", folder.display()))?;
     }
@@ -71,7 +80,10 @@ pub(crate) fn sources() -> Result<Vec<Source>> {
                 && entry.metadata()?.len() <= MAX_TEXT_BYTES
                 && let Ok(text) = fs::read_to_string(entry.path())
             {
-                found.push(Source { path: relative(&root, &entry.path()), text });
+                found.push(Source {
+                    path: relative(&root, &entry.path()),
+                    text,
+                });
             }
         }
     }
@@ -80,5 +92,8 @@ pub(crate) fn sources() -> Result<Vec<Source>> {
 }
 
 fn relative(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
+    path.strip_prefix(root)
+        .unwrap_or(path)
+        .to_string_lossy()
+        .replace('\\', "/")
 }

@@ -1,0 +1,51 @@
+# The commands of this project. `just` alone lists them.
+
+[private]
+default:
+    @just --list
+
+# What CI runs: format, lints, documentation, every test, licences
+ci:
+    .ci/run
+
+# Start the server from the sources, on an embedded store
+run *args:
+    cargo run --release -- {{args}}
+
+# Get whatever the tests need and run them all
+test *args:
+    cargo xtask test {{args}}
+
+# The tests of one crate, quickly
+crate name:
+    cargo nextest run -p {{name}}
+
+# Format, then check lints as CI does
+lint:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The documentation of the code, every warning an error
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+# Rules for sources and documents that the compiler can't see
+tidy:
+    cargo xtask tidy
+
+# Fuzz the API from its own description
+fuzz *args:
+    cargo xtask fuzz-api {{args}}
+
+# Measure the release build beside a bare axum server
+bench *args:
+    cargo xtask bench {{args}}
+
+# Check the licence of every dependency
+licenses:
+    cargo xtask licenses
+
+# The same with cargo-deny, and unused dependencies with cargo-machete, where they are installed
+deny:
+    cargo deny check bans licenses sources
+    cargo machete
