@@ -12,6 +12,8 @@ const MIN_SECRET_BYTES: usize = 32;
 /// What samples contain, in lower case.
 const SAMPLE_MARKS: [&str; 2] = ["change-in-production", "your-"];
 
+const SIGNING_SECRETS: [&str; 2] = ["JWT_SECRET", "REFRESH_TOKEN_SECRET"];
+
 const RANDOM_HEX: &str = "at least 32 random bytes, for example the output of: openssl rand -hex 32";
 
 /// Checks the secrets, and drops an admin key that must never be accepted.
@@ -22,10 +24,18 @@ pub(super) fn check(
     warnings: &mut Vec<String>,
 ) {
     let is_production = config.environment == Environment::Production;
-    let before = mistakes.len();
-    for name in ["JWT_SECRET", "REFRESH_TOKEN_SECRET"] {
-        mistakes.extend(signing_secret(config, sources, name));
+    for name in SIGNING_SECRETS {
+        if let Some(line) = signing_secret(config, sources, name) {
+            // A secret that others may know is worse than one that only this machine knows.
+            *signing_secret_of(config, name) = None;
+            if is_production {
+                mistakes.push(line);
+            } else {
+                warnings.push(format!("{line} (the generated one is used instead)"));
+            }
+        }
     }
+    let before = mistakes.len();
     mistakes.extend(same_secrets(config));
     for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
         mistakes.extend(model_key(config, sources, name));
@@ -50,17 +60,19 @@ pub(super) fn check(
     }
 }
 
-fn signing_secret(config: &Config, sources: &Sources, name: &'static str) -> Option<String> {
-    let secret = if name == "JWT_SECRET" {
-        &config.auth.jwt_secret
-    } else {
-        &config.auth.refresh_token_secret
-    };
-    match secret {
+fn signing_secret(config: &mut Config, sources: &Sources, name: &'static str) -> Option<String> {
+    let is_production = config.environment == Environment::Production;
+    match signing_secret_of(config, name) {
         Some(secret) => weakness(secret).map(|weakness| line(sources, name, weakness)),
-        // In development the generated one is used, and that is no matter for a warning.
-        None if config.environment == Environment::Development => None,
-        None => Some(format!("{name}: not set; accepted in production: {RANDOM_HEX}")),
+        None => is_production.then(|| format!("{name}: not set; accepted in production: {RANDOM_HEX}")),
+    }
+}
+
+fn signing_secret_of<'a>(config: &'a mut Config, name: &str) -> &'a mut Option<Secret> {
+    if name == "JWT_SECRET" {
+        &mut config.auth.jwt_secret
+    } else {
+        &mut config.auth.refresh_token_secret
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
         let target = Arc::clone(&gate);
         let (mut lines, end) = LineQueue::start("test", move |_| drop(target.lock())).unwrap();
         for _ in 0..10 * MAX_WAITING_LINES {
-            lines.write_all(b"a line\n").unwrap();
+            lines.write_all(&[b'x'; 100]).unwrap();
         }
         assert!(lines.dropped.load(Ordering::Relaxed) >= 8 * MAX_WAITING_LINES as u64);
         drop(closed);

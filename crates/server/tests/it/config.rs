@@ -200,10 +200,10 @@ fn production_refuses_missing_short_and_sample_secrets() {
 }
 
 #[test]
-fn development_takes_weak_signing_secrets_with_a_warning() {
+fn development_uses_the_generated_secret_in_place_of_a_weak_one() {
     let loaded = load(&[("JWT_SECRET", "too-short")]);
-    assert_eq!(loaded.config.auth.jwt_secret.unwrap().expose(), "too-short");
-    insta::assert_snapshot!(loaded.warnings.join("\n"), @"JWT_SECRET: shorter than 32 bytes from the environment; accepted: at least 32 random bytes, for example the output of: openssl rand -hex 32 (production refuses this)");
+    assert_eq!(loaded.config.auth.jwt_secret, None);
+    insta::assert_snapshot!(loaded.warnings.join("\n"), @"JWT_SECRET: shorter than 32 bytes from the environment; accepted: at least 32 random bytes, for example the output of: openssl rand -hex 32 (the generated one is used instead)");
 }
 
 #[test]
