@@ -3,6 +3,9 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use model::{Clock, Entropy, Ids, Observer, Quota, RateLimiter, Result, Runtime, Secret, Store};
+use tokio_util::task::TaskTracker;
+
+use crate::{cursor::Cursors, seal::SealingRoot};
 
 /// The adapters that the engine works on.
 #[derive(Clone)]
@@ -60,16 +63,54 @@ pub struct Client {
 /// Everything that the product does. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    #[expect(dead_code, reason = "filled in by its verbs")]
-    pub(crate) ports: Arc<Ports>,
+    pub(crate) parts: Arc<Parts>,
 }
+
+/// What the verbs work with: the ports, and what is held in memory between requests.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) limiter: Arc<dyn RateLimiter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) anonymous_quota: Quota,
+    pub(crate) principal_quota: Quota,
+    /// The keys of further purposes are derived from it.
+    pub(crate) sealing: SealingRoot,
+    pub(crate) cursors: Cursors,
+    /// The plugins that can be called.
+    pub(crate) calls: PendingRegistry,
+    /// Work that must outlive a dropped future; closing the engine waits for it.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Stands where the registry of plugins comes.
+pub(crate) struct PendingRegistry;
 
 impl Engine {
     /// Puts the engine together.
     ///
     /// # Errors
     /// `Invalid` when a setting or a plugin can't be used (two plugins of one name, a schema that doesn't compile).
-    pub fn new(_ports: Ports, _settings: Settings) -> Result<Self> {
-        todo!()
+    pub fn new(ports: Ports, settings: Settings) -> Result<Self> {
+        let sealing = SealingRoot::new(&settings.sealing_secret);
+        let parts = Parts {
+            cursors: Cursors::new(&sealing, Arc::clone(&ports.entropy))?,
+            calls: PendingRegistry,
+            tasks: TaskTracker::new(),
+            anonymous_quota: settings.anonymous_quota,
+            principal_quota: settings.principal_quota,
+            sealing,
+            store: ports.store,
+            limiter: ports.limiter,
+            clock: ports.clock,
+            ids: ports.ids,
+            entropy: ports.entropy,
+            observer: ports.observer,
+        };
+        Ok(Self {
+            parts: Arc::new(parts),
+        })
     }
 }
