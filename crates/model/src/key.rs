@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use async_trait::async_trait;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     error::{Error, Result},
@@ -14,7 +14,8 @@ use crate::{
     user::User,
 };
 
-/// What its owner calls a key: 1 to 100 characters, no control characters, spaces around it removed.
+/// What its owner calls a key: 1 to 100 characters, no control characters; spaces around it removed, though
+/// they count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 
@@ -22,15 +23,19 @@ impl KeyName {
     /// The most characters that a name has.
     pub const MAX_CHARS: usize = 100;
 
+    /// The accepted texts of at most [`Self::MAX_CHARS`], as a regular expression in the dialect of JSON
+    /// Schema (ECMA-262).
+    pub const PATTERN: &'static str = r"^ *[^\u0000-\u0020\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+
     /// Reads a name.
     ///
     /// # Errors
     /// `Invalid`, without a path.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim();
-        let length = text.chars().count();
-        if (1..=Self::MAX_CHARS).contains(&length) && !text.chars().any(char::is_control) {
-            Ok(Self(text.to_owned()))
+        let name = text.trim_matches(' ');
+        let length_fits = text.chars().count() <= Self::MAX_CHARS;
+        if length_fits && !name.is_empty() && !name.chars().any(char::is_control) {
+            Ok(Self(name.to_owned()))
         } else {
             Err(Error::invalid(
                 "",
@@ -51,6 +56,13 @@ impl FromStr for KeyName {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::parse(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
     }
 }
 

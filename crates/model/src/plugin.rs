@@ -26,6 +26,12 @@ macro_rules! names {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// The accepted texts of at most [`Self::MAX_CHARS`], as a regular expression in the dialect of
+            /// JSON Schema (ECMA-262).
+            pub const PATTERN: &'static str = "^[A-Za-z](?:_?[A-Za-z0-9-])*$";
+            /// The most characters that a name has.
+            pub const MAX_CHARS: usize = 32;
+
             /// Reads a name.
             ///
             /// # Errors

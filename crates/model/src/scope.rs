@@ -42,6 +42,13 @@ impl Scope {
         Self::Admin,
     ];
 
+    /// The accepted texts of at most [`Self::MAX_CHARS`], as a regular expression in the dialect of JSON
+    /// Schema (ECMA-262).
+    pub const PATTERN: &'static str = "^(?:tasks:read|tasks:write|plugins:read|plugins:execute|history:read|users:read|users:write|admin|\
+         plugins:execute:[A-Za-z](?:_?[A-Za-z0-9-])*)$";
+    /// The most characters that a scope has: those of `plugins:execute:` and of the longest plugin's name.
+    pub const MAX_CHARS: usize = 48;
+
     /// Tells whether holding this scope is enough where `needed` is asked for.
     #[must_use]
     pub fn covers(&self, needed: &Self) -> bool {
@@ -130,11 +137,11 @@ impl Scopes {
     /// # Errors
     /// `Invalid` for more than [`Self::MAX`].
     pub fn new(mut scopes: Vec<Scope>) -> Result<Self> {
-        scopes.sort();
-        scopes.dedup();
         if scopes.len() > Self::MAX {
             return Err(Error::invalid("scopes", "must hold at most 50 entries"));
         }
+        scopes.sort();
+        scopes.dedup();
         Ok(Self(scopes))
     }
 

@@ -49,30 +49,108 @@ impl FoldedText {
     }
 }
 
+/// The letters and digits of names, beside the ASCII ones, as ranges of the basic plane: the name characters
+/// of XML 1.0 (§2.3) without those that can't be seen.
+const LETTERS: [(char, char); 20] = [
+    ('\u{c0}', '\u{d6}'),
+    ('\u{d8}', '\u{f6}'),
+    ('\u{f8}', '\u{2ff}'),
+    ('\u{370}', '\u{37d}'),
+    ('\u{37f}', '\u{61b}'),
+    ('\u{61d}', '\u{115e}'),
+    ('\u{1161}', '\u{167f}'),
+    ('\u{1681}', '\u{17b3}'),
+    ('\u{17b6}', '\u{180a}'),
+    ('\u{1810}', '\u{1fff}'),
+    ('\u{2c00}', '\u{2fef}'),
+    ('\u{3005}', '\u{3007}'),
+    ('\u{3021}', '\u{3163}'),
+    ('\u{3165}', '\u{d7ff}'),
+    ('\u{f900}', '\u{fdcf}'),
+    ('\u{fe70}', '\u{fefc}'),
+    ('\u{ff10}', '\u{ff19}'),
+    ('\u{ff21}', '\u{ff3a}'),
+    ('\u{ff41}', '\u{ff5a}'),
+    ('\u{ff66}', '\u{ff9f}'),
+];
+
+/// [`LETTERS`] and the ASCII ones, as they stand in a class of a regular expression.
+macro_rules! letters {
+    () => {
+        concat!(
+            r"A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u061b\u061d-\u115e",
+            r"\u1161-\u167f\u1681-\u17b3\u17b6-\u180a\u1810-\u1fff\u2c00-\u2fef\u3005-\u3007\u3021-\u3163",
+            r"\u3165-\ud7ff\uf900-\ufdcf\ufe70-\ufefc\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uff9f"
+        )
+    };
+}
+
+/// The accents that [`is_mark`] names, as they stand in a class of a regular expression.
+macro_rules! marks {
+    () => {
+        r"\u0300-\u034e\u0350-\u036f"
+    };
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || LETTERS.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// Tells whether `c` is an accent that follows its letter (decomposed forms are names too).
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{34e}' | '\u{350}'..='\u{36f}')
+}
+
 /// An e-mail address: at most 254 characters, spaces around it removed, otherwise kept as given.
 ///
-/// The accepted form is `local@domain` (RFC 5321 §4.1.2 without quoted parts and address literals): the
-/// local part has 1 to 64 bytes without spaces, control characters or any of `()<>[]:;,\"`; the domain
-/// has labels of 1 to 63 letters, digits and hyphens. Letters may be of any script (RFC 6531).
+/// The accepted form is `local@domain`: a local part of 1 to 64 characters as in RFC 5321 §4.1.2 without
+/// quoted parts, dots anywhere; a domain of labels of 1 to 63 letters, digits and inner hyphens. Letters may
+/// be of any script (RFC 6531).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Email {
-    /// The most bytes that an address has (RFC 5321 §4.5.3.1.3, less the angle brackets).
-    pub const MAX_BYTES: usize = 254;
+    /// The most characters that an address has (RFC 5321 §4.5.3.1.3, less the angle brackets), spaces around
+    /// it included.
+    pub const MAX_CHARS: usize = 254;
+
+    /// The accepted texts of at most [`Self::MAX_CHARS`], as a regular expression in the dialect of JSON
+    /// Schema (ECMA-262).
+    pub const PATTERN: &'static str = concat!(
+        "^ *[",
+        letters!(),
+        marks!(),
+        "!#$%&'*+/=?^_`{|}~.-]{1,64}@[",
+        letters!(),
+        "](?:[",
+        letters!(),
+        marks!(),
+        "-]{0,61}[",
+        letters!(),
+        marks!(),
+        r"])?(?:\.[",
+        letters!(),
+        "](?:[",
+        letters!(),
+        marks!(),
+        "-]{0,61}[",
+        letters!(),
+        marks!(),
+        "])?)* *$",
+    );
 
     /// Reads an address.
     ///
     /// # Errors
     /// `Invalid`, without a path.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim();
-        let is_address = text.len() <= Self::MAX_BYTES
-            && text
+        let address = text.trim_matches(' ');
+        let is_address = text.chars().count() <= Self::MAX_CHARS
+            && address
                 .rsplit_once('@')
-                .is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
+                .is_some_and(|(local, domain)| is_local_part(local) && domain.split('.').all(is_label));
         if is_address {
-            Ok(Self(text.to_owned()))
+            Ok(Self(address.to_owned()))
         } else {
             Err(Error::invalid(
                 "",
@@ -95,28 +173,23 @@ impl Email {
 }
 
 fn is_local_part(text: &str) -> bool {
-    const MAX_LOCAL_BYTES: usize = 64;
-    let is_dotted_well = !text.starts_with('.') && !text.ends_with('.') && !text.contains("..");
-    (1..=MAX_LOCAL_BYTES).contains(&text.len())
-        && is_dotted_well
+    const MAX_CHARS: usize = 64;
+    (1..=MAX_CHARS).contains(&text.chars().count())
         && text
             .chars()
-            .all(|c| !c.is_whitespace() && !c.is_control() && !"()<>[]:;,\\\"@".contains(c))
+            .all(|c| is_letter(c) || is_mark(c) || "!#$%&'*+/=?^_`{|}~.-".contains(c))
 }
 
-fn is_domain(text: &str) -> bool {
-    const MAX_LABEL_BYTES: usize = 63;
-    text.split('.').all(|label| {
-        (1..=MAX_LABEL_BYTES).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| {
-                c.is_alphanumeric() || c == '-' || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
-            })
-    })
+fn is_label(text: &str) -> bool {
+    const MAX_CHARS: usize = 63;
+    (1..=MAX_CHARS).contains(&text.chars().count())
+        && text.starts_with(is_letter)
+        && !text.ends_with('-')
+        && text.chars().all(|c| is_letter(c) || is_mark(c) || c == '-')
 }
 
-/// A user name: 1 to 64 characters, letters and digits of any script, `.`, `_` and `-`; spaces around it removed.
+/// A user name: 1 to 64 characters, letters and digits of any script, `.`, `_` and `-`; spaces around it
+/// removed, though they count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -124,18 +197,21 @@ impl Username {
     /// The most characters that a user name has.
     pub const MAX_CHARS: usize = 64;
 
+    /// The accepted texts of at most [`Self::MAX_CHARS`], as a regular expression in the dialect of JSON
+    /// Schema (ECMA-262).
+    pub const PATTERN: &'static str = concat!("^ *[", letters!(), "][", letters!(), marks!(), "._-]* *$");
+
     /// Reads a user name.
     ///
     /// # Errors
     /// `Invalid`, without a path.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim();
-        let characters_fit = text
+        let name = text.trim_matches(' ');
+        let characters_fit = name
             .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-') || is_mark(c));
-        let has_base = text.chars().next().is_some_and(char::is_alphanumeric);
-        if characters_fit && has_base && text.chars().count() <= Self::MAX_CHARS {
-            Ok(Self(text.to_owned()))
+            .all(|c| is_letter(c) || is_mark(c) || matches!(c, '.' | '_' | '-'));
+        if characters_fit && name.starts_with(is_letter) && text.chars().count() <= Self::MAX_CHARS {
+            Ok(Self(name.to_owned()))
         } else {
             let message = "must have 1 to 64 letters, digits, dots, underscores or hyphens, and begin with a letter or digit";
             Err(Error::invalid("", message))
@@ -153,11 +229,6 @@ impl Username {
     pub fn folded(&self) -> FoldedText {
         FoldedText::of(&self.0)
     }
-}
-
-/// Tells whether `c` is an accent that follows its letter (decomposed forms are names too).
-fn is_mark(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}')
 }
 
 macro_rules! parsed_text {
