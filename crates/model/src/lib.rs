@@ -4,24 +4,25 @@
 //! transport or a kind of plugin. Modules stand in reading order, and each uses only what stands
 //! above it.
 
-mod error;
-mod execution;
+mod time;
 mod id;
-mod idempotency;
-mod key;
-mod limit;
-mod observe;
+mod error;
 mod page;
-mod permission;
-mod plugin;
-mod principal;
 mod role;
 mod scope;
 mod secret;
-mod session;
-mod store;
-mod time;
+mod plugin;
+mod security;
 mod user;
+mod session;
+mod key;
+mod principal;
+mod permission;
+mod execution;
+mod idempotency;
+mod limit;
+mod observe;
+mod store;
 
 pub use error::{Detail, Error, ErrorCode, ErrorKind, Result};
 pub use execution::{
@@ -42,10 +43,8 @@ pub use principal::{Credential, Principal, Subject};
 pub use role::Role;
 pub use scope::{Scope, Scopes};
 pub use secret::{PasswordHash, Secret};
-pub use session::{
-    CheckedPassword, Renewal, Rotation, SecurityEvent, SecurityEventKind, Session, SessionStore,
-    SignInFailures, TokenDigest,
-};
+pub use security::{SecurityEvent, SecurityEventKind};
+pub use session::{CheckedPassword, Renewal, Rotation, Session, SessionStore, SignInFailures, TokenDigest};
 pub use store::Store;
 pub use time::{Clock, Timestamp};
 pub use user::{

@@ -13,6 +13,7 @@ use crate::{
     page::{Page, PageRequest},
     role::Role,
     secret::PasswordHash,
+    security::SecurityEvent,
     time::Timestamp,
 };
 
@@ -414,7 +415,7 @@ pub trait UserStore: Send + Sync {
         id: UserId,
         hash: &PasswordHash,
         kept: Option<SessionId>,
-        event: &crate::session::SecurityEvent,
+        event: &SecurityEvent,
     ) -> Result<bool>;
 
     /// Counts accounts for the `days` days that end with the day of `now`.
