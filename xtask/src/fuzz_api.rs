@@ -30,9 +30,6 @@ pub(crate) struct FuzzApi {
 /// How long one run of the fuzzer may take.
 const RUN_LIMIT: Duration = Duration::from_secs(900);
 
-/// How long building the debug server may take.
-const BUILD_LIMIT: Duration = Duration::from_secs(3600);
-
 /// Operations that end the credentials, or the account, with which they are called.
 ///
 /// A role's run leaves them out, since everything after the first success would be 401. Each is fuzzed in a
@@ -74,14 +71,11 @@ struct Session<'a> {
 /// panic, and when it didn't stop cleanly afterwards.
 pub(crate) fn run(settings: &FuzzApi) -> Result<()> {
     install::schemathesis()?;
-    process::run(
-        process::cargo().args(["build", "--quiet", "--package", "mcp-server"]),
-        BUILD_LIMIT,
-    )?;
+    let binary = install::debug_server()?;
     let folder = tree::scratch("fuzz-api")?;
     let admin_key = random_secret()?;
     let server = Subject::start(&Setup {
-        binary: &install::built("debug", "mcp-server")?,
+        binary: &binary,
         folder: &folder,
         settings: &[
             ("ADMIN_API_KEY", &admin_key),

@@ -15,6 +15,9 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// How long a package manager may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
+/// How long a build from nothing may take.
+const BUILD_LIMIT: Duration = Duration::from_secs(3600);
+
 /// Makes sure that `wrk`, the load generator, can be started.
 pub(crate) fn wrk() -> Result<()> {
     if process::is_installed("wrk") {
@@ -133,6 +136,17 @@ fn privileged(program: &str) -> Result<Command> {
     let mut command = Command::new("sudo");
     command.args(["-n", program]);
     Ok(command)
+}
+
+/// Builds the debug server and returns its path.
+///
+/// Built together with all tests, though it doesn't need them: their dependencies take part in choosing the
+/// features of shared libraries, and another choice would compile half of the libraries a second time.
+pub(crate) fn debug_server() -> Result<PathBuf> {
+    let mut build = process::cargo();
+    build.args(["build", "--quiet", "--workspace", "--bins", "--tests"]);
+    process::run(&mut build, BUILD_LIMIT)?;
+    built("debug", "mcp-server")
 }
 
 /// The path of a program that cargo built in this work tree.

@@ -8,19 +8,12 @@ use anyhow::{Result, bail};
 
 use crate::{documents, install, process, say, tree};
 
-/// How long building the debug server may take.
-const BUILD_LIMIT: Duration = Duration::from_secs(3600);
-
 /// Asks the program for the help of each command that a document names, and looks for each option in it.
 ///
 /// # Errors
 /// Fails when a document names a command or an option that the program doesn't know.
 pub(crate) fn run() -> Result<()> {
-    process::run(
-        process::cargo().args(["build", "--quiet", "--package", "mcp-server"]),
-        BUILD_LIMIT,
-    )?;
-    let binary = install::built("debug", "mcp-server")?;
+    let binary = install::debug_server()?;
     let mut unknown = Vec::new();
     let mut tried = 0;
     for (words, place) in named()? {
