@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Conflict,
     /// The request is larger than the limit.
     TooLarge,
+    /// The request arrived too slowly.
+    TooSlow,
     /// The body has another media type than those accepted.
     UnsupportedMediaType,
     /// The request was sent to a host name that isn't this server's.
@@ -110,6 +112,8 @@ error_codes! {
     IdempotencyKeyInUse = "idempotency_key_in_use", Conflict;
     /// The body is larger than the limit.
     PayloadTooLarge = "payload_too_large", TooLarge;
+    /// The body did not arrive in time.
+    BodyTimedOut = "body_timed_out", TooSlow;
     /// The body's media type is not accepted.
     UnsupportedMediaType = "unsupported_media_type", UnsupportedMediaType;
     /// The host name of the request is not one of this server.
@@ -246,6 +250,18 @@ impl Error {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Names a field that the failure is about; beyond [`Self::MAX_DETAILS`] it is dropped.
+    #[must_use]
+    pub fn detail(mut self, path: impl Into<String>, message: impl Into<String>) -> Self {
+        if self.details.len() < Self::MAX_DETAILS {
+            self.details.push(Detail {
+                path: path.into(),
+                message: message.into(),
+            });
+        }
         self
     }
 
