@@ -33,6 +33,9 @@ pub(crate) struct Bench {
     /// Fail when a target is missed
     #[arg(long)]
     strict: bool,
+    /// Measure this program instead of building the release profile, for example a build of the dist profile
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
 }
 
 /// Connections that are kept busy, as the targets say.
@@ -61,18 +64,9 @@ struct Outcome {
 /// missed.
 pub(crate) fn run(settings: &Bench) -> Result<()> {
     install::wrk()?;
-    let mut build = process::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--package",
-        "mcp-server",
-        "--package",
-        "bench",
-    ]);
-    process::run(&mut build, BUILD_LIMIT)?;
+    let binary = build(settings)?;
     let folder = tree::scratch("bench")?;
-    let outcome = measure(settings, &folder)?;
+    let outcome = measure(settings, &binary, &folder)?;
     let report = report::write(settings, &outcome)?;
     say::line(&report.text);
     if settings.write {
@@ -85,20 +79,31 @@ pub(crate) fn run(settings: &Bench) -> Result<()> {
     Ok(())
 }
 
-fn measure(settings: &Bench, folder: &Path) -> Result<Outcome> {
-    let binary = install::built("release", "mcp-server")?;
+/// Builds what is measured, unless it was given, and returns its path.
+fn build(settings: &Bench) -> Result<PathBuf> {
+    let mut build = process::cargo();
+    build.args(["build", "--release", "--package", "bench"]);
+    if let Some(given) = &settings.server {
+        process::run(&mut build, BUILD_LIMIT)?;
+        return Ok(given.canonicalize()?);
+    }
+    process::run(build.args(["--package", "mcp-server"]), BUILD_LIMIT)?;
+    install::built("release", "mcp-server")
+}
+
+fn measure(settings: &Bench, binary: &Path, folder: &Path) -> Result<Outcome> {
     say::section("starts and idle memory");
-    let startup = startup::measure(&binary, &folder.join("startup"))?;
+    let startup = startup::measure(binary, &folder.join("startup"))?;
     say::section("load");
     let bare = Bare::start(&install::built("release", "bare-axum")?)?;
-    let ours = Ours::start(&binary, &folder.join("server"))?;
+    let ours = Ours::start(binary, &folder.join("server"))?;
     let rows = rounds(settings, &bare, &ours, folder)?;
     say::section("sign-in");
     let hashes_per_second = hashes(settings, &install::built("release", "bcrypt-limit")?)?;
     let login = ours.login(LOGIN_CONNECTIONS)?;
     let drive = load::drive(&login, settings.seconds.max(5), folder)?;
     ours.stop()?;
-    let binary_bytes = fs::metadata(&binary)?.len();
+    let binary_bytes = fs::metadata(binary)?.len();
     let fsync = machine::fsync(folder)?;
     let logins_per_second = drive.per_second();
     Ok(Outcome {
@@ -181,7 +186,7 @@ fn sample(load: &Load, pid: u32, settings: &Bench, folder: &Path) -> Result<Samp
 }
 
 /// How many passwords a second this machine can check with all its cores and nothing else to do.
-fn hashes(settings: &Bench, binary: &PathBuf) -> Result<f64> {
+fn hashes(settings: &Bench, binary: &Path) -> Result<f64> {
     let seconds = settings.seconds.max(5);
     let mut command = std::process::Command::new(binary);
     let text = process::read(command.arg(seconds.to_string()), Duration::from_secs(180))?;

@@ -22,9 +22,12 @@ pub(crate) struct FuzzApi {
     /// Seed of the generated requests: the same seed and server give the same requests
     #[arg(long, default_value_t = 20_261_122)]
     pub(crate) seed: u64,
-    /// Fuzz as this role only: anonymous, user, developer, admin or throw-away
-    #[arg(long)]
+    /// Fuzz as this one only; throw-away stands for the accounts that end themselves
+    #[arg(long, value_parser = ["anonymous", "user", "developer", "admin", "throw-away"])]
     pub(crate) only: Option<String>,
+    /// Use this program instead of building the debug server
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) server: Option<PathBuf>,
 }
 
 /// How long one run of the fuzzer may take.
@@ -71,7 +74,10 @@ struct Session<'a> {
 /// panic, and when it didn't stop cleanly afterwards.
 pub(crate) fn run(settings: &FuzzApi) -> Result<()> {
     install::schemathesis()?;
-    let binary = install::debug_server()?;
+    let binary = match &settings.server {
+        Some(given) => given.canonicalize()?,
+        None => install::debug_server()?,
+    };
     let folder = tree::scratch("fuzz-api")?;
     let admin_key = random_secret()?;
     let server = Subject::start(&Setup {
@@ -217,13 +223,7 @@ impl Session<'_> {
             "--generation-database",
             "none",
         ]);
-        command.args([
-            "--request-timeout",
-            "40",
-            "--no-color",
-            "--exclude-path-regex",
-            PAGES,
-        ]);
+        command.args(["--request-timeout", "40", "--no-color"]);
         if let Some(account) = account {
             command.args(["-H", &format!("Authorization: Bearer {}", account.token)]);
             // A made-up key beside a good token would be refused before anything else is looked at.
