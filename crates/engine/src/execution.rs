@@ -1,9 +1,9 @@
 //! The history of calls.
 
-use model::{Execution, ExecutionFilter, ExecutionId, Principal, Result};
+use model::{Error, Execution, ExecutionFilter, ExecutionId, Permission, Principal, Result, UserId};
 
 use crate::{
-    cursor::{Listing, PageQuery},
+    cursor::{ListScope, Listing, PageQuery},
     parts::Engine,
 };
 
@@ -15,18 +15,51 @@ impl Engine {
     /// without the scope.
     pub async fn list_executions(
         &self,
-        _principal: &Principal,
-        _filter: ExecutionFilter,
-        _page: PageQuery<()>,
+        principal: &Principal,
+        filter: ExecutionFilter,
+        page: PageQuery<()>,
     ) -> Result<Listing<Execution>> {
-        todo!()
+        principal.require(&Permission::ReadHistory)?;
+        let filter = narrow(principal, filter)?;
+        let list = ListScope {
+            name: "executions",
+            subject: principal.subject,
+            filter: &filter,
+        };
+        let request = self.parts.cursors.request(&list, &page)?;
+        let found = self.parts.store.list_executions(&filter, &request).await?;
+        self.parts.cursors.listing(&list, &page, found)
     }
 
     /// Reads one execution: one's own, or any for an admin.
     ///
     /// # Errors
     /// `NotFound` when there is none, or it is another's.
-    pub async fn execution(&self, _principal: &Principal, _id: ExecutionId) -> Result<Execution> {
-        todo!()
+    pub async fn execution(&self, principal: &Principal, id: ExecutionId) -> Result<Execution> {
+        principal.require(&Permission::ReadHistory)?;
+        let owner = visible_owner(principal)?;
+        let found = self.parts.store.find_execution(id, owner).await?;
+        found.ok_or_else(|| Error::not_found("execution"))
+    }
+}
+
+/// Whose executions a caller sees: `None` for everyone's.
+fn visible_owner(principal: &Principal) -> Result<Option<UserId>> {
+    if principal.is_admin() {
+        return Ok(None);
+    }
+    let own = principal.user_id();
+    own.map(Some)
+        .ok_or_else(|| Error::bug("a caller has neither an account nor the role of admin"))
+}
+
+fn narrow(principal: &Principal, filter: ExecutionFilter) -> Result<ExecutionFilter> {
+    match visible_owner(principal)? {
+        None => Ok(filter),
+        Some(_) if filter.user_id.is_some() => Err(Error::invalid("userId", "can be given by an admin only")),
+        own => Ok(ExecutionFilter {
+            user_id: own,
+            ..filter
+        }),
     }
 }

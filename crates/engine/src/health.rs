@@ -1,42 +1,47 @@
-//! Whether the server can do its work.
+//! Whether the server can do its work, and how it ends it.
 
 use std::time::Duration;
 
-use model::Health;
+use model::{Error, ErrorCode, Result};
+use tokio::time::timeout;
 
-use crate::parts::Engine;
+use crate::{parts::Engine, pulse::HealthReport};
 
-/// One plugin's health.
-#[derive(Clone, Debug)]
-pub struct PluginHealth {
-    /// The plugin's name.
-    pub name: String,
-    /// Its health.
-    pub health: Health,
-}
+/// How long closing waits for calls that are still being recorded.
+const RECORDING_LIMIT: Duration = Duration::from_secs(5);
 
-/// Whether each part works.
-#[derive(Clone, Debug)]
-pub struct HealthReport {
-    /// The kind of store.
-    pub store_kind: &'static str,
-    /// How long a read took; `None` when it failed, which was logged.
-    pub store_latency: Option<Duration>,
-    /// Every plugin's health; an unavailable plugin doesn't make the server unhealthy.
-    pub plugins: Vec<PluginHealth>,
-}
+/// How long closing waits for each of the last writes.
+const WRITING_LIMIT: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Looks at every part, within two seconds. The answer is at most a second old.
     pub async fn health(&self) -> HealthReport {
-        todo!()
+        self.parts
+            .pulse
+            .report(self.parts.store.as_ref(), &self.parts.plugins)
+            .await
     }
 
-    /// Waits for running calls to be recorded, writes down what is held back, and closes the store. Later verbs fail.
+    /// Takes no more calls, waits at most 5 s for running ones to be recorded, writes down what is held back,
+    /// and closes the store. Later verbs fail. Ends within 15 s.
     ///
     /// # Errors
     /// `Unavailable` when not everything could be written.
-    pub async fn close(&self) -> model::Result<()> {
-        todo!()
+    pub async fn close(&self) -> Result<()> {
+        self.parts.tasks.close();
+        let recorded = timeout(RECORDING_LIMIT, self.parts.tasks.wait())
+            .await
+            .map_err(|_elapsed| late("calls are still running"));
+        let flushed = timeout(WRITING_LIMIT, self.flush_key_usage())
+            .await
+            .unwrap_or_else(|_elapsed| Err(late("the use of keys could not be written in time")));
+        let closed = timeout(WRITING_LIMIT, self.parts.store.close())
+            .await
+            .unwrap_or_else(|_elapsed| Err(late("the store could not be closed in time")));
+        recorded.and(flushed).and(closed)
     }
+}
+
+fn late(message: &'static str) -> Error {
+    Error::new(ErrorCode::Unavailable, message)
 }

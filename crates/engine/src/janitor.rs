@@ -1,13 +1,127 @@
 //! Periodic duties: what is expired goes, what was interrupted is closed, what was counted is written down.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use model::Result;
 
 use crate::{pace::Duty, parts::Engine};
+
+/// How long failures to sign in are remembered.
+const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many rows one write takes away, so that other writes needn't wait long behind it.
+const BATCH: u32 = 500;
+
+/// How many batches one step does at most; the next step goes on.
+const BATCHES_PER_STEP: u32 = 100;
+
+/// How much longer than its limit a call may take to be recorded before it counts as interrupted.
+const RECORDING_ALLOWANCE: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Everything that must be done again and again.
     #[must_use]
     pub fn duties(&self) -> Vec<Arc<dyn Duty>> {
-        todo!()
+        vec![
+            Arc::new(CloseInterrupted {
+                engine: self.clone(),
+                has_cleared_past: AtomicBool::new(false),
+            }),
+            Arc::new(WriteKeyUsage(self.clone())),
+            Arc::new(RemoveExpired(self.clone())),
+        ]
     }
+}
+
+/// Writes down how API keys were used.
+struct WriteKeyUsage(Engine);
+
+#[async_trait]
+impl Duty for WriteKeyUsage {
+    fn name(&self) -> &'static str {
+        "write down the use of keys"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    async fn step(&self) -> Result<()> {
+        self.0.flush_key_usage().await
+    }
+}
+
+/// Removes expired sessions, old failures to sign in, and expired idempotency keys.
+struct RemoveExpired(Engine);
+
+#[async_trait]
+impl Duty for RemoveExpired {
+    fn name(&self) -> &'static str {
+        "remove what is expired"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn step(&self) -> Result<()> {
+        let parts = &self.0.parts;
+        let now = parts.clock.now();
+        let forgotten_before = now.minus(FAILURES_FORGOTTEN_AFTER);
+        repeat(|| parts.store.remove_expired_sessions(now, forgotten_before, BATCH)).await?;
+        repeat(|| parts.store.remove_expired_claims(now, BATCH)).await
+    }
+}
+
+/// Ends what the history holds as running and nobody runs any more.
+///
+/// On a store of our own, all that was accepted before this start was cut off by the end of the process before.
+/// On a shared one another process may still be at it, until the longest time that a call can take is over.
+struct CloseInterrupted {
+    engine: Engine,
+    has_cleared_past: AtomicBool,
+}
+
+#[async_trait]
+impl Duty for CloseInterrupted {
+    fn name(&self) -> &'static str {
+        "close interrupted calls"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn step(&self) -> Result<()> {
+        let parts = &self.engine.parts;
+        // A call waits and runs for its timeout each at most.
+        let longest = parts.plugins.longest_timeout() * 2 + RECORDING_ALLOWANCE;
+        let overdue = parts.clock.now().minus(longest);
+        let is_past_open = !parts.store.is_shared() && !self.has_cleared_past.load(Ordering::Relaxed);
+        let accepted_before = if is_past_open {
+            overdue.max(parts.started_at)
+        } else {
+            overdue
+        };
+        repeat(|| parts.store.close_interrupted_executions(accepted_before, BATCH)).await?;
+        self.has_cleared_past.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Repeats a bounded write until it finds no more, or has been done often enough for one step.
+async fn repeat<F: Future<Output = Result<u64>>>(mut batch: impl FnMut() -> F) -> Result<()> {
+    for _ in 0..BATCHES_PER_STEP {
+        if batch().await? < u64::from(BATCH) {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -7,6 +7,8 @@
 mod pace;
 mod seal;
 mod cursor;
+mod registry;
+mod pulse;
 mod parts;
 mod password;
 mod token;
@@ -25,12 +27,12 @@ mod janitor;
 
 pub use call::{CallRequest, Executed};
 pub use cursor::{Listing, PageQuery};
-pub use health::{HealthReport, PluginHealth};
 pub use idempotency::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
 pub use key::{CreatedKey, NewKey};
 pub use pace::{Duty, Pace};
 pub use parts::{Client, Engine, Ports, Settings};
 pub use plugin::PluginView;
 pub use principal::Presented;
+pub use pulse::{HealthReport, PluginHealth};
 pub use session::{SignIn, SignedIn, TokenPair};
 pub use user::{ProfileChange, Registration};

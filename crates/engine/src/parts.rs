@@ -2,10 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use model::{Clock, Entropy, Ids, Observer, Quota, RateLimiter, Result, Runtime, Secret, Store};
+use model::{Clock, Entropy, Ids, Observer, Quota, RateLimiter, Result, Runtime, Secret, Store, Timestamp};
 use tokio_util::task::TaskTracker;
 
-use crate::{cursor::Cursors, seal::SealingRoot};
+use crate::{cursor::Cursors, pulse::Pulse, registry::Registry, seal::SealingRoot};
 
 /// The adapters that the engine works on.
 #[derive(Clone)]
@@ -80,13 +80,14 @@ pub(crate) struct Parts {
     pub(crate) sealing: SealingRoot,
     pub(crate) cursors: Cursors,
     /// The plugins that can be called.
-    pub(crate) calls: PendingRegistry,
+    pub(crate) plugins: Registry,
+    /// Whether each part works, as last seen.
+    pub(crate) pulse: Pulse,
+    /// When this engine was put together: what the history holds as running from before is interrupted.
+    pub(crate) started_at: Timestamp,
     /// Work that must outlive a dropped future; closing the engine waits for it.
     pub(crate) tasks: TaskTracker,
 }
-
-/// Stands where the registry of plugins comes.
-pub(crate) struct PendingRegistry;
 
 impl Engine {
     /// Puts the engine together.
@@ -97,7 +98,9 @@ impl Engine {
         let sealing = SealingRoot::new(&settings.sealing_secret);
         let parts = Parts {
             cursors: Cursors::new(&sealing, Arc::clone(&ports.entropy))?,
-            calls: PendingRegistry,
+            plugins: Registry::new(&ports.runtimes)?,
+            pulse: Pulse::default(),
+            started_at: ports.clock.now(),
             tasks: TaskTracker::new(),
             anonymous_quota: settings.anonymous_quota,
             principal_quota: settings.principal_quota,

@@ -1,10 +1,10 @@
-//! The plugins that this server holds.
+//! The plugins that this server holds, as callers see them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use model::{CallStatistics, Health, Plugin, PluginName, Principal, Result};
+use model::{ActionName, CallStatistics, Error, Health, Permission, Plugin, PluginName, Principal, Result};
 
-use crate::parts::Engine;
+use crate::{parts::Engine, registry::Held};
 
 /// A plugin as a caller sees it.
 #[derive(Clone, Debug)]
@@ -26,15 +26,71 @@ impl Engine {
     ///
     /// # Errors
     /// `Forbidden` without the scope.
-    pub async fn list_plugins(&self, _principal: &Principal) -> Result<Vec<PluginView>> {
-        todo!()
+    pub async fn list_plugins(&self, principal: &Principal) -> Result<Vec<PluginView>> {
+        principal.require(&Permission::ReadPlugins)?;
+        let called = self.statistics_by_action().await?;
+        let views = self
+            .parts
+            .plugins
+            .iter()
+            .map(|held| view(held, principal, &called));
+        Ok(views.collect())
     }
 
     /// Reads one plugin.
     ///
     /// # Errors
     /// `NotFound`; `Forbidden` without the scope.
-    pub async fn plugin(&self, _principal: &Principal, _name: &PluginName) -> Result<PluginView> {
-        todo!()
+    pub async fn plugin(&self, principal: &Principal, name: &PluginName) -> Result<PluginView> {
+        principal.require(&Permission::ReadPlugins)?;
+        let held = self
+            .parts
+            .plugins
+            .find(name)
+            .ok_or_else(|| Error::not_found("plugin"))?;
+        Ok(view(held, principal, &self.statistics_by_action().await?))
+    }
+
+    async fn statistics_by_action(&self) -> Result<Called> {
+        let mut called = Called::new();
+        for statistics in self.parts.store.call_statistics().await? {
+            let of_plugin = called.entry(statistics.plugin.clone()).or_default();
+            of_plugin.insert(statistics.action.clone(), statistics);
+        }
+        Ok(called)
+    }
+}
+
+/// How actions were called, by plugin and action.
+type Called = HashMap<PluginName, HashMap<ActionName, CallStatistics>>;
+
+fn view(held: &Held, principal: &Principal, called: &Called) -> PluginView {
+    let plugin = &held.plugin;
+    let of_plugin = called.get(&plugin.name);
+    let statistics = plugin.actions.iter().map(|action| {
+        let found = of_plugin.and_then(|actions| actions.get(&action.name));
+        found
+            .cloned()
+            .unwrap_or_else(|| never_called(&plugin.name, &action.name))
+    });
+    PluginView {
+        kind: held.runtime.kind(),
+        health: held.runtime.health(&plugin.name),
+        is_callable: principal
+            .require(&Permission::ExecutePlugin(plugin.name.clone()))
+            .is_ok(),
+        statistics: statistics.collect(),
+        plugin: Arc::clone(plugin),
+    }
+}
+
+fn never_called(plugin: &PluginName, action: &ActionName) -> CallStatistics {
+    CallStatistics {
+        plugin: plugin.clone(),
+        action: action.clone(),
+        successes: 0,
+        failures: 0,
+        total_duration: std::time::Duration::ZERO,
+        last_called_at: None,
     }
 }

@@ -15,6 +15,11 @@ pub trait Store: UserStore + SessionStore + KeyStore + ExecutionStore + Idempote
     /// Names the kind of store, for health and logs (`sqlite`, …).
     fn kind(&self) -> &'static str;
 
+    /// Tells whether other processes may use the same database at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Reads something, and tells how long that took.
     ///
     /// # Errors
