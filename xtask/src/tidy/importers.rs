@@ -55,7 +55,7 @@ const RULES: [Rule; 12] = [
         name: "jsonschema",
         area: "crates/",
         homes: &["crates/engine/src/"],
-        most_files: 1,
+        most_files: ANY,
     },
     Rule {
         name: "dotenvy",
