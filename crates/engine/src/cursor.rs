@@ -135,13 +135,7 @@ fn binding<F: Debug>(list: &ListScope<'_>, sort: &Sort<F>) -> [u8; 32] {
     ];
     let hashes = texts.map(|text| sha256(&[text.as_bytes()]));
     let [subject, sort, filter] = &hashes;
-    sha256(&[
-        &[Cursors::VERSION],
-        subject,
-        sort,
-        filter,
-        list.name.as_bytes(),
-    ])
+    sha256(&[&[Cursors::VERSION], subject, sort, filter, list.name.as_bytes()])
 }
 
 const ID: u8 = 0;

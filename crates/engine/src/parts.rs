@@ -2,10 +2,23 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use model::{Clock, Entropy, Ids, Observer, Quota, RateLimiter, Result, Runtime, Secret, Store, Timestamp};
+use model::{
+    Clock, Entropy, Error, Ids, Observer, Principal, Quota, RateLimiter, Result, Runtime, Secret, Store,
+    Timestamp,
+};
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::{cursor::Cursors, pulse::Pulse, registry::Registry, seal::SealingRoot};
+use crate::{
+    accepted::AcceptedCredentials,
+    cursor::Cursors,
+    password::PasswordHasher,
+    pulse::Pulse,
+    registry::Registry,
+    seal::{Sealer, SealingRoot, sha256},
+    token::{TokenUse, Tokens},
+    usage::KeyUses,
+};
 
 /// The adapters that the engine works on.
 #[derive(Clone)]
@@ -79,6 +92,19 @@ pub(crate) struct Parts {
     /// The keys of further purposes are derived from it.
     pub(crate) sealing: SealingRoot,
     pub(crate) cursors: Cursors,
+    /// Seals the right to make the first admin.
+    pub(crate) setup: Sealer,
+    pub(crate) passwords: PasswordHasher,
+    pub(crate) access_tokens: Tokens,
+    pub(crate) refresh_tokens: Tokens,
+    /// The SHA-256 of the operator's key, if there is one.
+    pub(crate) admin_key: Option<[u8; 32]>,
+    /// Who the operator's key stands for.
+    pub(crate) admin: Arc<Principal>,
+    pub(crate) accepted: AcceptedCredentials,
+    pub(crate) key_uses: KeyUses,
+    /// Held while key uses are written down, so that none are written twice.
+    pub(crate) key_uses_turn: Mutex<()>,
     /// The plugins that can be called.
     pub(crate) plugins: Registry,
     /// Whether each part works, as last seen.
@@ -95,13 +121,24 @@ impl Engine {
     /// # Errors
     /// `Invalid` when a setting or a plugin can't be used (two plugins of one name, a schema that doesn't compile).
     pub fn new(ports: Ports, settings: Settings) -> Result<Self> {
+        settings.require_usable()?;
         let sealing = SealingRoot::new(&settings.sealing_secret);
+        let tasks = TaskTracker::new();
         let parts = Parts {
             cursors: Cursors::new(&sealing, Arc::clone(&ports.entropy))?,
+            setup: sealing.derive("setup", b"")?,
+            passwords: settings.password_hasher(&ports, &tasks)?,
+            access_tokens: settings.tokens(TokenUse::Access),
+            refresh_tokens: settings.tokens(TokenUse::Refresh),
+            admin_key: settings.admin_key_digest(),
+            admin: Arc::new(Principal::admin_key()),
+            accepted: AcceptedCredentials::new(),
+            key_uses: KeyUses::default(),
+            key_uses_turn: Mutex::new(()),
             plugins: Registry::new(&ports.runtimes)?,
             pulse: Pulse::default(),
             started_at: ports.clock.now(),
-            tasks: TaskTracker::new(),
+            tasks,
             anonymous_quota: settings.anonymous_quota,
             principal_quota: settings.principal_quota,
             sealing,
@@ -115,5 +152,60 @@ impl Engine {
         Ok(Self {
             parts: Arc::new(parts),
         })
+    }
+}
+
+impl Settings {
+    /// The fewest bytes of a secret.
+    const MIN_SECRET_BYTES: usize = 32;
+    /// What an operator's key holds that was copied from an example.
+    const SAMPLES: [&'static str; 2] = ["CHANGE-IN-PRODUCTION", "your-"];
+
+    fn require_usable(&self) -> Result<()> {
+        let secrets = [
+            ("accessTokenSecret", &self.access_token_secret),
+            ("refreshTokenSecret", &self.refresh_token_secret),
+            ("sealingSecret", &self.sealing_secret),
+        ];
+        for (name, secret) in secrets {
+            if secret.expose().len() < Self::MIN_SECRET_BYTES {
+                return Err(Error::invalid(name, "must have at least 32 bytes"));
+            }
+        }
+        let lifetimes = [
+            ("accessTokenLifetime", self.access_token_lifetime),
+            ("refreshTokenLifetime", self.refresh_token_lifetime),
+        ];
+        for (name, lifetime) in lifetimes {
+            if lifetime < Duration::from_secs(1) {
+                return Err(Error::invalid(name, "must be at least a second"));
+            }
+        }
+        Ok(())
+    }
+
+    fn password_hasher(&self, ports: &Ports, tasks: &TaskTracker) -> Result<PasswordHasher> {
+        PasswordHasher::new(
+            self.password_cost,
+            self.password_workers,
+            tasks.clone(),
+            Arc::clone(&ports.entropy),
+            Arc::clone(&ports.observer),
+        )
+    }
+
+    fn tokens(&self, used_for: TokenUse) -> Tokens {
+        let (secret, lifetime) = match used_for {
+            TokenUse::Access => (&self.access_token_secret, self.access_token_lifetime),
+            TokenUse::Refresh => (&self.refresh_token_secret, self.refresh_token_lifetime),
+        };
+        Tokens::new(used_for, secret, lifetime)
+    }
+
+    /// An empty key or one from an example is never accepted, whatever let it through to here.
+    fn admin_key_digest(&self) -> Option<[u8; 32]> {
+        let key = self.admin_api_key.as_ref()?.expose();
+        let is_sample = Self::SAMPLES.iter().any(|sample| key.contains(sample));
+        (!key.trim().is_empty() && !is_sample).then(|| sha256(&[key.as_bytes()]))
     }
 }

@@ -1,10 +1,18 @@
 //! Who asks: from a presented credential to a principal.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
-use model::{Principal, Result};
+use model::{
+    Credential, Error, KeyPrefix, Observation, Principal, Result, Scopes, Session, Subject, Timestamp, User,
+    UserId,
+};
 
-use crate::parts::Engine;
+use crate::{
+    accepted::Accepted,
+    parts::Engine,
+    seal::{is_equal, sha256},
+    token::{self, MAX_TOKEN_BYTES},
+};
 
 /// What a caller presented.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +23,140 @@ pub enum Presented<'a> {
     ApiKey(&'a str),
 }
 
+/// How many characters a key has after its prefix and an underscore: 32 random bytes in base64url.
+pub(crate) const KEY_SECRET_CHARS: usize = 43;
+
 impl Engine {
     /// Finds out who presented a credential, and counts the use of a key.
     ///
     /// # Errors
     /// `InvalidToken` when it isn't accepted, whatever the reason. `Unavailable` when the store can't be reached.
-    pub async fn authenticate(&self, _presented: Presented<'_>) -> Result<Arc<Principal>> {
-        todo!()
+    pub async fn authenticate(&self, presented: Presented<'_>) -> Result<Arc<Principal>> {
+        let (text, takes_tokens) = match presented {
+            Presented::Bearer(text) => (text, true),
+            Presented::ApiKey(text) => (text, false),
+        };
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(token::refused());
+        }
+        let digest = sha256(&[text.as_bytes()]);
+        if self.parts.admin_key.is_some_and(|key| is_equal(&key, &digest)) {
+            return Ok(Arc::clone(&self.parts.admin));
+        }
+        let now = self.parts.clock.now();
+        let known = self.parts.accepted.get(&digest, now);
+        self.parts.observer.observe(Observation::CredentialChecked {
+            cached: known.is_some(),
+        });
+        let accepted = match known {
+            Some(accepted) => accepted,
+            None => self.look_up(text, digest, now).await?,
+        };
+        if !takes_tokens && accepted.counter.is_none() {
+            return Err(token::refused().source("an access token came as an API key"));
+        }
+        if let Some(counter) = &accepted.counter {
+            counter.count(now);
+        }
+        Ok(Arc::clone(&accepted.principal))
     }
+
+    /// Does a change to what an account's credentials are worth, to its end even when the caller goes away, and
+    /// makes it count from the next request on.
+    ///
+    /// # Errors
+    /// Those of the change. When it isn't known whether it took place, it is taken to have.
+    pub(crate) async fn change_standing<T: Send + 'static>(
+        &self,
+        user_id: UserId,
+        change: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let parts = Arc::clone(&self.parts);
+        let work = self.parts.tasks.spawn(async move {
+            let changed = change.await;
+            parts.accepted.forget(user_id);
+            changed
+        });
+        work.await.map_err(Error::bug)?
+    }
+
+    async fn look_up(&self, text: &str, digest: [u8; 32], now: Timestamp) -> Result<Arc<Accepted>> {
+        let lookup = self.parts.accepted.begin();
+        let accepted = match prefix_of(text) {
+            Some(prefix) => self.look_up_key(&prefix, digest, now).await?,
+            None => self.look_up_token(text, now).await?,
+        };
+        let accepted = Arc::new(accepted);
+        self.parts
+            .accepted
+            .keep(&lookup, digest, Arc::clone(&accepted), now);
+        Ok(accepted)
+    }
+
+    async fn look_up_key(&self, prefix: &KeyPrefix, digest: [u8; 32], now: Timestamp) -> Result<Accepted> {
+        let found = self.parts.store.find_key(prefix).await?;
+        let found = found.ok_or_else(|| token::refused().source("the key is unknown"))?;
+        let (key, owner) = (found.key, found.owner);
+        if !is_equal(&found.hash.0, &digest) {
+            return Err(token::refused().source("the key has a known prefix and a wrong rest"));
+        }
+        let until = key.expires_at.unwrap_or(Timestamp::MAX);
+        if !key.is_active || until <= now || !owner.is_active {
+            return Err(token::refused().source("the key is revoked or expired, or its owner inactive"));
+        }
+        Ok(Accepted {
+            counter: Some(self.parts.key_uses.counter(key.id, owner.id)),
+            user_id: owner.id,
+            until,
+            principal: Arc::new(Principal {
+                subject: Subject::User(owner.id),
+                role: owner.role,
+                scopes: key.scopes,
+                credential: Credential::Key(key.id),
+                rate_limit: key.rate_limit,
+            }),
+        })
+    }
+
+    async fn look_up_token(&self, text: &str, now: Timestamp) -> Result<Accepted> {
+        let facts = self.parts.access_tokens.read(text, now)?;
+        let session = self.parts.store.find_session(facts.session_id).await?;
+        let session = session.filter(|session| session.user_id == facts.user_id && session.expires_at > now);
+        let session = session.ok_or_else(|| token::refused().source("the session has ended"))?;
+        let user = self.parts.store.find_user(facts.user_id).await?;
+        let user = user.filter(|user| user.is_active);
+        let user = user.ok_or_else(|| token::refused().source("the account is gone or inactive"))?;
+        Ok(signed_in(
+            &user,
+            &session,
+            facts.accepted_until.min(session.expires_at),
+        ))
+    }
+}
+
+/// The principal of an access token. Its role is the account's present one: tokens carry none.
+fn signed_in(user: &User, session: &Session, until: Timestamp) -> Accepted {
+    Accepted {
+        counter: None,
+        user_id: user.id,
+        until,
+        principal: Arc::new(Principal {
+            subject: Subject::User(user.id),
+            role: user.role,
+            scopes: Scopes::default(),
+            credential: Credential::Session(session.id),
+            rate_limit: None,
+        }),
+    }
+}
+
+/// The prefix of a text that has the form of a key.
+fn prefix_of(text: &str) -> Option<KeyPrefix> {
+    let (prefix, secret) = text.split_at_checked(KeyPrefix::TAG.len() + KeyPrefix::RANDOM_CHARS)?;
+    let secret = secret.strip_prefix('_')?;
+    let has_form = secret.len() == KEY_SECRET_CHARS
+        && secret
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    has_form.then(|| KeyPrefix::parse(prefix))?
 }

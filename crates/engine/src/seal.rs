@@ -76,7 +76,11 @@ impl Sealer {
     pub(crate) fn open(&self, associated: &[u8], mut sealed: Vec<u8>) -> Option<Vec<u8>> {
         let (body, nonce) = sealed.split_last_chunk_mut::<NONCE_LEN>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self.key.open_in_place(nonce, Aad::from(associated), body).ok()?.len();
+        let length = self
+            .key
+            .open_in_place(nonce, Aad::from(associated), body)
+            .ok()?
+            .len();
         sealed.truncate(length);
         Some(sealed)
     }
@@ -160,7 +164,10 @@ mod tests {
 
     #[test]
     fn sha256_is_the_standard_one() {
-        let hex: String = sha256(&[b"a", b"bc"]).iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String = sha256(&[b"a", b"bc"])
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         assert_eq!(
             hex,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,16 +1,24 @@
 //! Accounts.
 
+use std::sync::Arc;
+
 use model::{
-    Email, Principal, Result, Role, Secret, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
-    Username,
+    Account, CheckedPassword, Credential, Email, Error, ErrorCode, FoldedText, Observation, PasswordHash,
+    Permission, Principal, Result, Role, Secret, SecurityEventKind, SessionId, User, UserChange, UserFilter,
+    UserId, UserOverview, UserSort, Username,
 };
 use serde_json::{Map, Value};
 
 use crate::{
-    cursor::{Listing, PageQuery},
+    cursor::{ListScope, Listing, PageQuery},
+    metadata::require_small,
     parts::{Client, Engine},
-    session::SignedIn,
+    password::require_acceptable,
+    session::{SignedIn, session_of},
 };
+
+/// For how many days the overview counts, the present one included.
+const OVERVIEW_DAYS: u16 = 30;
 
 /// An account that someone wants to have.
 #[derive(Clone, Debug)]
@@ -44,41 +52,78 @@ impl Engine {
     /// `Invalid` for a password outside the limits; `Overloaded` when too many wait.
     pub async fn register(
         &self,
-        _principal: Option<&Principal>,
-        _registration: Registration,
+        principal: Option<&Principal>,
+        registration: Registration,
         _client: &Client,
     ) -> Result<SignedIn> {
-        todo!()
+        let role = registration.role.unwrap_or_default();
+        if role != Role::User {
+            let anyone = || {
+                Error::new(
+                    ErrorCode::Forbidden,
+                    "only an admin can make an account with this role",
+                )
+            };
+            principal
+                .ok_or_else(anyone)?
+                .require(&Permission::CreatePrivilegedAccount)?;
+        }
+        let account = self.prepare_account(registration, role).await?;
+        self.parts.store.create_user(&account).await?;
+        self.welcome(account).await
     }
 
     /// Reads the caller's account.
     ///
     /// # Errors
     /// `Forbidden` without an account or scope.
-    pub async fn profile(&self, _principal: &Principal) -> Result<User> {
-        todo!()
+    pub async fn profile(&self, principal: &Principal) -> Result<User> {
+        let id = principal.require_account(&Permission::ReadOwnAccount)?;
+        self.parts.store.find_user(id).await?.ok_or_else(no_such_user)
     }
 
     /// Changes the caller's account.
     ///
     /// # Errors
     /// `AlreadyExists`, `Invalid`, `Forbidden`.
-    pub async fn update_profile(&self, _principal: &Principal, _change: ProfileChange) -> Result<User> {
-        todo!()
+    pub async fn update_profile(&self, principal: &Principal, change: ProfileChange) -> Result<User> {
+        let id = principal.require_account(&Permission::ChangeOwnAccount)?;
+        let change = UserChange {
+            email: change.email,
+            username: change.username,
+            metadata: change.metadata,
+            ..UserChange::default()
+        };
+        self.apply_change(id, change).await
     }
 
     /// Changes the caller's password and ends the caller's other sessions.
+    ///
+    /// Wrong `current` passwords are counted apart from failed sign-ins, and slow down further attempts alike.
     ///
     /// # Errors
     /// `InvalidCredentials` when `current` is wrong; `Invalid` when `new` is outside the limits.
     pub async fn change_password(
         &self,
-        _principal: &Principal,
-        _current: Secret,
-        _new: Secret,
-        _client: &Client,
+        principal: &Principal,
+        current: Secret,
+        new: Secret,
+        client: &Client,
     ) -> Result<()> {
-        todo!()
+        let id = principal.require_account(&Permission::ChangeOwnPassword)?;
+        require_acceptable(&new).map_err(|error| error.under("newPassword"))?;
+        let account = self
+            .parts
+            .store
+            .find_account(id)
+            .await?
+            .ok_or_else(no_such_user)?;
+        // Not an address, so no sign-in counts here: whoever is locked out can't lock out a session, nor the reverse.
+        let counted_as = FoldedText::of(&format!("password change of {id}"));
+        self.check_password(Some(&counted_as), Some(&account), &current, client)
+            .await?;
+        let kept = session_of(principal)?;
+        self.set_password(id, &new, Some(kept), client).await
     }
 
     /// Lists all accounts.
@@ -87,55 +132,171 @@ impl Engine {
     /// `Forbidden` for all but admins; `Invalid` for a foreign cursor.
     pub async fn list_users(
         &self,
-        _principal: &Principal,
-        _filter: UserFilter,
-        _page: PageQuery<UserSort>,
+        principal: &Principal,
+        filter: UserFilter,
+        page: PageQuery<UserSort>,
     ) -> Result<Listing<User>> {
-        todo!()
+        principal.require(&Permission::ReadAllAccounts)?;
+        let list = ListScope {
+            name: "users",
+            subject: principal.subject,
+            filter: &filter,
+        };
+        let request = self.parts.cursors.request(&list, &page)?;
+        let found = self.parts.store.list_users(&filter, &request).await?;
+        self.parts.cursors.listing(&list, &page, found)
     }
 
     /// Reads an account: one's own, or any for an admin.
     ///
     /// # Errors
     /// `NotFound` when there is none, or it is another's.
-    pub async fn user(&self, _principal: &Principal, _id: UserId) -> Result<User> {
-        todo!()
+    pub async fn user(&self, principal: &Principal, id: UserId) -> Result<User> {
+        principal.require(&Permission::ReadAccount)?;
+        require_own_or_admin(principal, id)?;
+        self.parts.store.find_user(id).await?.ok_or_else(no_such_user)
     }
 
     /// Changes an account: one's own, or any for an admin; role and activity for an admin only.
     ///
+    /// An account that is made inactive loses its sessions too.
+    ///
     /// # Errors
     /// `NotFound` as for [`Self::user`]; `Forbidden`, `LastAdmin`, `AlreadyExists`, `Invalid`.
-    pub async fn update_user(
-        &self,
-        _principal: &Principal,
-        _id: UserId,
-        _change: UserChange,
-    ) -> Result<User> {
-        todo!()
+    pub async fn update_user(&self, principal: &Principal, id: UserId, change: UserChange) -> Result<User> {
+        principal.require(&Permission::ChangeAccount)?;
+        require_own_or_admin(principal, id)?;
+        if change.role.is_some() || change.is_active.is_some() {
+            principal.require(&Permission::ChangeAccountStanding)?;
+        }
+        self.apply_change(id, change).await
     }
 
     /// Deletes an account; gives what was deleted.
     ///
     /// # Errors
     /// `NotFound`, `LastAdmin`, `Forbidden` for all but admins.
-    pub async fn delete_user(&self, _principal: &Principal, _id: UserId) -> Result<User> {
-        todo!()
+    pub async fn delete_user(&self, principal: &Principal, id: UserId) -> Result<User> {
+        principal.require(&Permission::DeleteAccount)?;
+        let store = Arc::clone(&self.parts.store);
+        let deleted = self.change_standing(id, async move { store.delete_user(id).await });
+        deleted.await?.ok_or_else(no_such_user)
     }
 
     /// Counts accounts by role and activity, and new and active ones for each of the last 30 days.
     ///
     /// # Errors
     /// `Forbidden` for all but admins.
-    pub async fn user_overview(&self, _principal: &Principal) -> Result<UserOverview> {
-        todo!()
+    pub async fn user_overview(&self, principal: &Principal) -> Result<UserOverview> {
+        principal.require(&Permission::ReadAllAccounts)?;
+        let now = self.parts.clock.now();
+        self.parts.store.user_overview(now, OVERVIEW_DAYS).await
     }
 
     /// Sets an account's password from the command line and ends all its sessions.
     ///
     /// # Errors
     /// `NotFound`, `Invalid`; `Forbidden` for all but the command line.
-    pub async fn reset_password(&self, _principal: &Principal, _email: &Email, _new: Secret) -> Result<User> {
-        todo!()
+    pub async fn reset_password(&self, principal: &Principal, email: &Email, new: Secret) -> Result<User> {
+        if principal.credential != Credential::CommandLine {
+            let message = "passwords of others are set at the command line only";
+            return Err(Error::new(ErrorCode::WrongCredential, message));
+        }
+        require_acceptable(&new).map_err(|error| error.under("password"))?;
+        let found = self.parts.store.find_account_by_email(&email.folded()).await?;
+        let user = found.ok_or_else(no_such_user)?.user;
+        self.set_password(user.id, &new, None, &Client::default()).await?;
+        Ok(user)
     }
+
+    /// Hashes the password of an account that is about to be made.
+    ///
+    /// # Errors
+    /// `Invalid` for a password outside the limits; `Overloaded` when too many wait.
+    pub(crate) async fn prepare_account(&self, registration: Registration, role: Role) -> Result<Account> {
+        require_acceptable(&registration.password).map_err(|error| error.under("password"))?;
+        let password_hash = self.hash_password(&registration.password).await?;
+        let now = self.parts.clock.now();
+        Ok(Account {
+            user: User {
+                id: UserId::generate(self.parts.ids.as_ref()),
+                email: registration.email,
+                username: registration.username,
+                role,
+                is_active: true,
+                is_email_verified: false,
+                last_login: None,
+                metadata: None,
+                created_at: now,
+                updated_at: now,
+            },
+            password_hash,
+        })
+    }
+
+    /// Signs an account in that has just been made.
+    ///
+    /// # Errors
+    /// `NotFound` when it was deleted or made inactive again before that.
+    pub(crate) async fn welcome(&self, account: Account) -> Result<SignedIn> {
+        self.parts.observer.observe(Observation::Registered);
+        let checked = CheckedPassword {
+            hash: account.password_hash,
+            renewed: None,
+        };
+        let signed_in = self.open_session(account.user, &checked).await?;
+        signed_in.ok_or_else(no_such_user)
+    }
+
+    async fn hash_password(&self, password: &Secret) -> Result<PasswordHash> {
+        let turn = self.parts.passwords.await_turn().await?;
+        self.parts.passwords.hash(turn, password).await
+    }
+
+    async fn set_password(
+        &self,
+        id: UserId,
+        new: &Secret,
+        kept: Option<SessionId>,
+        client: &Client,
+    ) -> Result<()> {
+        let hash = self.hash_password(new).await?;
+        let now = self.parts.clock.now();
+        let event = self.security_event(id, SecurityEventKind::PasswordChanged, client, now);
+        let store = Arc::clone(&self.parts.store);
+        let set = self.change_standing(
+            id,
+            async move { store.set_password(id, &hash, kept, &event).await },
+        );
+        if set.await? { Ok(()) } else { Err(no_such_user()) }
+    }
+
+    async fn apply_change(&self, id: UserId, change: UserChange) -> Result<User> {
+        if let Some(Some(metadata)) = &change.metadata {
+            require_small(metadata).map_err(|error| error.under("metadata"))?;
+        }
+        let (store, now) = (Arc::clone(&self.parts.store), self.parts.clock.now());
+        let changed = self.change_standing(id, async move {
+            let changed = store.update_user(id, &change, now).await?;
+            if change.is_active == Some(false) {
+                // It can't use them, and mustn't find them alive when it is made active again.
+                let _ended = store.close_sessions(id).await?;
+            }
+            Ok(changed)
+        });
+        changed.await?.ok_or_else(no_such_user)
+    }
+}
+
+/// Passes for one's own account, and for an admin. To all others it is as if the account weren't there.
+fn require_own_or_admin(principal: &Principal, id: UserId) -> Result<()> {
+    if principal.is_admin() || principal.user_id() == Some(id) {
+        Ok(())
+    } else {
+        Err(no_such_user())
+    }
+}
+
+fn no_such_user() -> Error {
+    Error::not_found("user")
 }
