@@ -1,0 +1,192 @@
+//! The same request sent twice is done once: `Idempotency-Key`.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use engine::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use model::{Error, ErrorCode, Principal};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    extract::{Json, OptionalJson, RawJson},
+    failure::{Failure, JSON},
+    request::RequestContext,
+    state::AppState,
+};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A body that can be told apart from another one: [`Json`] or [`OptionalJson`].
+pub trait RepeatableBody: Sized + Send + 'static {
+    /// What the body says.
+    type Content: DeserializeOwned + Send;
+
+    /// Takes the content, or says that there must be one.
+    ///
+    /// # Errors
+    /// `Malformed` when there is none and must be.
+    fn take(content: Option<Self::Content>) -> model::Result<Self>;
+}
+
+impl<T: DeserializeOwned + Send + 'static> RepeatableBody for Json<T> {
+    type Content = T;
+
+    fn take(content: Option<T>) -> model::Result<Self> {
+        let message = "the body is empty; JSON is needed";
+        content.map(Self).ok_or_else(|| Error::new(ErrorCode::MalformedJson, message))
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> RepeatableBody for OptionalJson<T> {
+    type Content = T;
+
+    fn take(content: Option<T>) -> model::Result<Self> {
+        Ok(Self(content))
+    }
+}
+
+/// A body, and the key under which the caller may repeat the request.
+pub struct Idempotent<B> {
+    body: B,
+    bytes: Bytes,
+    key: Option<String>,
+    context: Arc<RequestContext>,
+    state: AppState,
+}
+
+impl<B: RepeatableBody> FromRequest<AppState> for Idempotent<B> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Failure> {
+        let key = read_key(request.headers())?;
+        let (parts, body) = request.into_parts();
+        let context = Arc::clone(RequestContext::of(&parts)?);
+        let raw = RawJson::read(Request::from_parts(parts, body), state).await?;
+        let body = B::take(raw.value)?;
+        Ok(Self { body, bytes: raw.bytes, key, context, state: state.clone() })
+    }
+}
+
+impl<B: RepeatableBody> Idempotent<B> {
+    /// Does `work` once for each key, and gives its first answer again to the same request.
+    ///
+    /// Answers below 500 are kept for 24 hours, except 401, 403, 408 and 429, which say nothing of the work; after
+    /// any other the key can be used again. With a key, the work goes on when the caller leaves: its answer waits
+    /// for the repeated request. Without a key, it is done at once and ends with the caller.
+    ///
+    /// `route` names the route; it is the same for all its paths.
+    pub async fn once<W, F, R>(self, route: &'static str, principal: Option<Arc<Principal>>, work: W) -> Response
+    where
+        W: FnOnce(B) -> F + Send + 'static,
+        F: Future<Output = Result<R, Failure>> + Send + 'static,
+        R: IntoResponse + 'static,
+    {
+        let Some(key) = self.key else {
+            return work(self.body).await.into_response();
+        };
+        let claimed = Claimed { route, principal, key, bytes: self.bytes, context: self.context, state: self.state };
+        let tasks = claimed.state.tasks().clone();
+        let body = self.body;
+        let done = tasks.spawn(async move {
+            let answered = claimed.run(async move { work(body).await.into_response() }).await;
+            answered.unwrap_or_else(Failure::into_response)
+        });
+        done.await.unwrap_or_else(|error| Failure::from(Error::bug(error)).into_response())
+    }
+}
+
+/// A request under a key.
+struct Claimed {
+    route: &'static str,
+    principal: Option<Arc<Principal>>,
+    key: String,
+    bytes: Bytes,
+    context: Arc<RequestContext>,
+    state: AppState,
+}
+
+impl Claimed {
+    async fn run(self, work: impl Future<Output = Response> + Send) -> Result<Response, Failure> {
+        let request = IdempotentRequest {
+            principal: self.principal.as_deref(),
+            route: self.route,
+            key: &self.key,
+            body: &self.bytes,
+        };
+        let ticket = match self.state.engine().claim_idempotent_request(request).await? {
+            IdempotencyClaim::Answered(answer) => return Ok(replay(answer)),
+            IdempotencyClaim::Fresh(ticket) => ticket,
+        };
+        let Ok(response) = AssertUnwindSafe(work).catch_unwind().await else {
+            self.state.metrics().count_panic();
+            self.settle(ticket, None).await;
+            return Err(Error::bug("the work of a repeatable request panicked").into());
+        };
+        if !is_kept(response.status()) {
+            self.settle(ticket, None).await;
+            return Ok(response);
+        }
+        let (answer, response) = self.record(response).await?;
+        self.settle(ticket, Some(&answer)).await;
+        Ok(response)
+    }
+
+    /// Takes down what the caller is about to get.
+    async fn record(&self, response: Response) -> Result<(Answer, Response), Failure> {
+        let status = response.status().as_u16();
+        if let Some(failure) = response.extensions().get::<Failure>() {
+            return Ok((Answer { status, body: failure.body(self.context.id()) }, response));
+        }
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.map_err(Error::bug)?;
+        let answer = Answer { status, body: bytes.to_vec() };
+        Ok((answer, Response::from_parts(parts, bytes.into())))
+    }
+
+    async fn settle(&self, ticket: IdempotencyTicket, answer: Option<&Answer>) {
+        // The work is done, so its caller gets the answer all the same; a repeated request is told to wait.
+        if let Err(error) = self.state.engine().settle_idempotent_request(ticket, answer).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, request_id = self.context.id(), "an idempotency key could not be settled");
+        }
+    }
+}
+
+fn read_key(headers: &HeaderMap) -> model::Result<Option<String>> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).into_iter();
+    let Some(first) = keys.next() else { return Ok(None) };
+    if keys.next().is_some() {
+        let message = "the header Idempotency-Key was sent more than once";
+        return Err(Error::new(ErrorCode::MalformedRequest, message));
+    }
+    let text = first.to_str().map_err(|_| {
+        Error::new(ErrorCode::MalformedRequest, "the header Idempotency-Key must be visible ASCII")
+    })?;
+    Ok(Some(text.to_owned()))
+}
+
+fn is_kept(status: StatusCode) -> bool {
+    let says_nothing_of_the_work = matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+    );
+    !status.is_server_error() && !says_nothing_of_the_work
+}
+
+fn replay(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers =
+        [(header::CONTENT_TYPE, JSON), (IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))];
+    (status, headers, answer.body).into_response()
+}

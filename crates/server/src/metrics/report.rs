@@ -1,0 +1,281 @@
+//! The metrics as JSON, for people and consoles.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Metrics, histogram::Snapshot, process::ProcessUsage};
+
+/// Everything that is counted, since the start of this process.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsReport {
+    /// The version of the server.
+    version: &'static str,
+    /// Seconds since the start.
+    #[schema(minimum = 0)]
+    uptime: u64,
+    requests: RequestsReport,
+    connections: ConnectionsReport,
+    executions: ExecutionsReport,
+    users: UsersReport,
+    process: ProcessReport,
+}
+
+/// Requests.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RequestsReport {
+    /// All that ended.
+    total: u64,
+    /// Those that are being worked on now.
+    in_flight: u64,
+    /// The share of answers with a status of 400 to 499, from 0 to 1.
+    client_error_rate: f64,
+    /// The share of answers with a status of 500 or more, from 0 to 1.
+    server_error_rate: f64,
+    /// Handlers that panicked.
+    panics: u64,
+    /// Refused, since a signed-in caller or key asked too often.
+    rate_limited: u64,
+    /// Refused, since an address without credential asked too often.
+    rate_limited_anonymous: u64,
+    response_time: TimesReport,
+    endpoints: Vec<EndpointReport>,
+}
+
+/// One route.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointReport {
+    /// The route's template; `unmatched` for all paths that have none.
+    route: String,
+    total: u64,
+    server_error_rate: f64,
+    response_time: TimesReport,
+    statuses: Vec<StatusReport>,
+}
+
+/// How often a route answered a method with a status.
+#[derive(Debug, Serialize, ToSchema)]
+struct StatusReport {
+    method: &'static str,
+    /// 0 stands for statuses that are not told apart.
+    status: u16,
+    count: u64,
+}
+
+/// How long things took, in milliseconds.
+#[derive(Debug, Serialize, ToSchema)]
+struct TimesReport {
+    avg: f64,
+    p50: f64,
+    p95: f64,
+    p99: f64,
+}
+
+/// Connections.
+#[derive(Debug, Serialize, ToSchema)]
+struct ConnectionsReport {
+    /// Open now.
+    active: u64,
+    /// Accepted since the start.
+    accepted: u64,
+}
+
+/// Calls of plugins.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ExecutionsReport {
+    /// All that ended.
+    total: u64,
+    /// Those that failed.
+    failed: u64,
+    /// Calls of plugins or actions that don't exist.
+    unknown: u64,
+    actions: Vec<ActionReport>,
+}
+
+/// Calls of one action.
+#[derive(Debug, Serialize, ToSchema)]
+struct ActionReport {
+    plugin: String,
+    action: String,
+    succeeded: u64,
+    failed: u64,
+    duration: TimesReport,
+}
+
+/// What people did, and what it took to check them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UsersReport {
+    sign_ins: u64,
+    failed_sign_ins: u64,
+    registrations: u64,
+    renewals: u64,
+    /// Dead refresh tokens that were presented again.
+    reused_tokens: u64,
+    /// Credentials that were known without asking the store.
+    credential_cache_hits: u64,
+    credential_cache_misses: u64,
+    /// Password work that was turned away.
+    refused_password_work: u64,
+    password_wait: TimesReport,
+    password_work: TimesReport,
+}
+
+/// What this process takes of the machine.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ProcessReport {
+    /// Memory in use, in bytes.
+    resident_bytes: u64,
+    /// Processor time since the start, in seconds.
+    cpu_seconds: f64,
+    threads: u64,
+    open_files: u64,
+}
+
+impl Metrics {
+    /// Everything that is counted, as it is now.
+    #[must_use]
+    pub fn report(&self) -> MetricsReport {
+        MetricsReport {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: self.uptime().as_secs(),
+            requests: self.report_requests(),
+            connections: ConnectionsReport {
+                active: self.connections(),
+                accepted: self.connections_accepted.load(Relaxed),
+            },
+            executions: self.report_executions(),
+            users: self.report_users(),
+            process: ProcessUsage::read().into(),
+        }
+    }
+
+    fn report_requests(&self) -> RequestsReport {
+        let mut all = Snapshot::default();
+        let mut sum = Tally::default();
+        let mut endpoints = Vec::new();
+        for route in self.requests.snapshot() {
+            let mut tally = Tally::default();
+            for each in &route.counts {
+                tally.add(each.status, each.count);
+                sum.add(each.status, each.count);
+            }
+            all.add(&route.durations);
+            let statuses = route.counts.iter().map(|each| StatusReport {
+                method: each.method,
+                status: each.status,
+                count: each.count,
+            });
+            endpoints.push(EndpointReport {
+                statuses: statuses.collect(),
+                total: tally.total,
+                server_error_rate: tally.share(tally.server_errors),
+                response_time: (&route.durations).into(),
+                route: route.route,
+            });
+        }
+        RequestsReport {
+            total: sum.total,
+            in_flight: self.in_flight(),
+            client_error_rate: sum.share(sum.client_errors),
+            server_error_rate: sum.share(sum.server_errors),
+            panics: self.panics.load(Relaxed),
+            rate_limited: self.rate_limited_known.load(Relaxed),
+            rate_limited_anonymous: self.rate_limited_anonymous.load(Relaxed),
+            response_time: (&all).into(),
+            endpoints,
+        }
+    }
+
+    fn report_executions(&self) -> ExecutionsReport {
+        let calls = self.work.calls();
+        ExecutionsReport {
+            total: calls.iter().map(|each| each.succeeded + each.failed).sum(),
+            failed: calls.iter().map(|each| each.failed).sum(),
+            unknown: self.work.unknown_calls.load(Relaxed),
+            actions: calls
+                .into_iter()
+                .map(|each| ActionReport {
+                    plugin: each.plugin.to_string(),
+                    action: each.action.to_string(),
+                    succeeded: each.succeeded,
+                    failed: each.failed,
+                    duration: (&each.durations).into(),
+                })
+                .collect(),
+        }
+    }
+
+    fn report_users(&self) -> UsersReport {
+        let get = |counter: &AtomicU64| counter.load(Relaxed);
+        UsersReport {
+            sign_ins: get(&self.work.sign_ins),
+            failed_sign_ins: get(&self.work.failed_sign_ins),
+            registrations: get(&self.work.registrations),
+            renewals: get(&self.work.renewals),
+            reused_tokens: get(&self.work.reused_tokens),
+            credential_cache_hits: get(&self.work.cache_hits),
+            credential_cache_misses: get(&self.work.cache_misses),
+            refused_password_work: get(&self.work.refused_password_work),
+            password_wait: (&self.work.password_waits.snapshot()).into(),
+            password_work: (&self.work.password_works.snapshot()).into(),
+        }
+    }
+}
+
+/// Answers by outcome.
+#[derive(Debug, Default)]
+struct Tally {
+    total: u64,
+    client_errors: u64,
+    server_errors: u64,
+}
+
+impl Tally {
+    fn add(&mut self, status: u16, count: u64) {
+        self.total += count;
+        match status {
+            400..500 => self.client_errors += count,
+            500..600 => self.server_errors += count,
+            _ => {}
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+    fn share(&self, part: u64) -> f64 {
+        if self.total == 0 { 0.0 } else { part as f64 / self.total as f64 }
+    }
+}
+
+impl From<&Snapshot> for TimesReport {
+    fn from(times: &Snapshot) -> Self {
+        Self {
+            avg: to_micros(times.mean_millis()),
+            p50: to_micros(times.percentile_millis(0.50)),
+            p95: to_micros(times.percentile_millis(0.95)),
+            p99: to_micros(times.percentile_millis(0.99)),
+        }
+    }
+}
+
+impl From<ProcessUsage> for ProcessReport {
+    fn from(usage: ProcessUsage) -> Self {
+        Self {
+            resident_bytes: usage.resident_bytes,
+            cpu_seconds: usage.cpu_seconds,
+            threads: usage.threads,
+            open_files: usage.open_files,
+        }
+    }
+}
+
+/// Milliseconds without what is finer than a microsecond.
+fn to_micros(millis: f64) -> f64 {
+    (millis * 1e3).round() / 1e3
+}

@@ -1,0 +1,87 @@
+//! What every request can reach.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::extract::FromRef;
+use engine::Engine;
+use model::Ids;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{config::Edge, metrics::Metrics};
+
+/// What every request can reach. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Parts>);
+
+struct Parts {
+    engine: Engine,
+    edge: Edge,
+    metrics: Arc<Metrics>,
+    ids: Arc<dyn Ids>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    started: Instant,
+}
+
+impl AppState {
+    /// Puts together what requests need. `stopping` is cancelled when the server stops: it is not ready from then on.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        edge: Edge,
+        metrics: Arc<Metrics>,
+        ids: Arc<dyn Ids>,
+        stopping: CancellationToken,
+    ) -> Self {
+        let (tasks, started) = (TaskTracker::new(), Instant::now());
+        Self(Arc::new(Parts { engine, edge, metrics, ids, tasks, stopping, started }))
+    }
+
+    /// The verbs.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// What the listener accepts.
+    #[must_use]
+    pub fn edge(&self) -> &Edge {
+        &self.0.edge
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// Where request ids come from.
+    #[must_use]
+    pub fn ids(&self) -> &dyn Ids {
+        &*self.0.ids
+    }
+
+    /// Owns connections, and work that must end whatever its caller does; stopping waits for it.
+    #[must_use]
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// Is cancelled when the server stops.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// When the server started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.0.started
+    }
+}
+
+impl FromRef<AppState> for Engine {
+    fn from_ref(state: &AppState) -> Self {
+        state.engine().clone()
+    }
+}
