@@ -1,1 +1,5 @@
-//! placeholder
+//! One folder per database behind the store ports of `model`; all pass one contract suite.
+
+mod sqlite;
+
+pub use sqlite::{SqliteOptions, SqliteStore};

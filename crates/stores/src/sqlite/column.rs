@@ -1,0 +1,103 @@
+//! How values of the model stand in columns.
+
+use std::{fmt::Display, str::FromStr};
+
+use model::{Error, Result, Timestamp};
+use rusqlite::{
+    ToSql,
+    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// An identifier, as 16 bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Id(pub(super) Uuid);
+
+impl FromSql for Id {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(|bytes| Self(Uuid::from_bytes(bytes)))
+    }
+}
+
+impl ToSql for Id {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes())))
+    }
+}
+
+/// A moment, as milliseconds since the epoch.
+#[derive(Clone, Copy)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl FromSql for Moment {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(|millis| Self(Timestamp::from_millis(millis)))
+    }
+}
+
+impl ToSql for Moment {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.as_millis()))
+    }
+}
+
+/// A value of the model that has one text form.
+pub(super) struct Text<T>(pub(super) T);
+
+impl<T: FromStr<Err: Display>> FromSql for Text<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value
+            .as_str()?
+            .parse()
+            .map(Self)
+            .map_err(|error: T::Err| FromSqlError::Other(error.to_string().into()))
+    }
+}
+
+/// A value that stands as JSON text.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?)
+            .map(Self)
+            .map_err(|error| FromSqlError::Other(error.into()))
+    }
+}
+
+/// The deepest nesting of a JSON value that can be read back (`serde_json` stops at 128).
+const MAX_DEPTH: usize = 127;
+
+/// Turns a value into JSON text.
+///
+/// # Errors
+/// `Invalid` when it is nested deeper than 127 levels: it could not be read back.
+pub(super) fn to_json_text(value: &Value) -> Result<String> {
+    if is_deeper_than(value, MAX_DEPTH) {
+        return Err(Error::invalid("", "must not be nested deeper than 127 levels"));
+    }
+    serde_json::to_string(value).map_err(Error::bug)
+}
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let is_inside_too_deep = |item: &Value| match levels.checked_sub(1) {
+        Some(left) => is_deeper_than(item, left),
+        None => true,
+    };
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(is_inside_too_deep),
+        Value::Object(fields) => levels == 0 || fields.values().any(is_inside_too_deep),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Reads a count; a negative one, which can't be, counts as none.
+pub(super) fn to_count(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+/// Turns a count into what a column holds, at most the greatest number that it can.
+pub(super) fn from_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,97 @@
+//! Reading executions.
+
+use std::time::Duration;
+
+use model::{
+    Error, Execution, ExecutionId, ExecutionOutcome, ExecutionStatus, Failure, Source, TaskId, UserId,
+};
+use rusqlite::{
+    Connection, OptionalExtension as _, Row,
+    types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
+};
+
+use crate::sqlite::{
+    column::{Id, Json, Moment, Text, to_count},
+    ledger::Series,
+};
+
+/// The columns of an execution `e` with its series `s`, in the order in which they are read.
+pub(super) const COLUMNS: &str = "s.plugin, s.action, s.source, s.status, e.id, e.user_id, e.task_id, \
+    e.created_at, e.duration_micros, e.ip_address, e.user_agent, e.error_code, e.error_message, e.payload, e.result";
+
+/// Looks an execution up by id.
+pub(super) fn find(connection: &Connection, id: ExecutionId) -> rusqlite::Result<Option<Execution>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM execution e CROSS JOIN call_series s ON s.id = e.series WHERE e.id = ?1"
+    );
+    connection
+        .prepare_cached(&sql)?
+        .query_row([Id(id.as_uuid())], read_execution)
+        .optional()
+}
+
+/// Reads an execution from a row of [`COLUMNS`].
+pub(super) fn read_execution(row: &Row<'_>) -> rusqlite::Result<Execution> {
+    let series = read_series(row)?;
+    Ok(Execution {
+        id: ExecutionId::from_uuid(row.get::<_, Id>(4)?.0),
+        outcome: read_outcome(row, series.status)?,
+        plugin: series.plugin,
+        action: series.action,
+        source: series.source,
+        user_id: row.get::<_, Option<Id>>(5)?.map(|id| UserId::from_uuid(id.0)),
+        task_id: row.get::<_, Option<Id>>(6)?.map(|id| TaskId::from_uuid(id.0)),
+        created_at: row.get::<_, Moment>(7)?.0,
+        duration: Duration::from_micros(to_count(row.get(8)?)),
+        ip_address: row.get(9)?,
+        user_agent: row.get(10)?,
+        payload: row.get::<_, Json<_>>(13)?.0,
+    })
+}
+
+/// Reads a series from a row that begins with plugin, action, source and status.
+pub(super) fn read_series(row: &Row<'_>) -> rusqlite::Result<Series> {
+    Ok(Series {
+        plugin: row.get::<_, Text<_>>(0)?.0,
+        action: row.get::<_, Text<_>>(1)?.0,
+        source: row.get::<_, Door>(2)?.0,
+        status: row.get::<_, Status>(3)?.0,
+    })
+}
+
+fn read_outcome(row: &Row<'_>, status: ExecutionStatus) -> rusqlite::Result<ExecutionOutcome> {
+    Ok(match status {
+        ExecutionStatus::Running => ExecutionOutcome::Running,
+        ExecutionStatus::Success => ExecutionOutcome::Success(row.get::<_, Json<_>>(14)?.0),
+        ExecutionStatus::Failure => ExecutionOutcome::Failure(Failure {
+            code: row.get(11)?,
+            message: row.get(12)?,
+        }),
+    })
+}
+
+struct Door(Source);
+
+impl FromSql for Door {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str()?;
+        let source = Source::ALL.into_iter().find(|source| source.as_str() == text);
+        source.map(Self).ok_or_else(|| unknown("source"))
+    }
+}
+
+struct Status(ExecutionStatus);
+
+impl FromSql for Status {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str()?;
+        let status = ExecutionStatus::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text);
+        status.map(Self).ok_or_else(|| unknown("status"))
+    }
+}
+
+fn unknown(what: &str) -> FromSqlError {
+    FromSqlError::Other(Error::bug(format!("the store holds an unknown {what}")).into())
+}

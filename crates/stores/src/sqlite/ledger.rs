@@ -1,0 +1,217 @@
+//! What the writer remembers between executions: numbers of series, and counts not yet written.
+
+use std::{collections::HashMap, time::Duration};
+
+use model::{ActionName, ExecutionStatus, PluginName, Source, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use uuid::Uuid;
+
+use super::column::Id;
+
+/// What many executions have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Series {
+    pub(super) plugin: PluginName,
+    pub(super) action: ActionName,
+    pub(super) source: Source,
+    pub(super) status: ExecutionStatus,
+}
+
+/// How far the time within an id and the time of creation beside it lie apart, in milliseconds: over all
+/// executions, `created_at` lies between the id's time less `most` and the id's time less `least`.
+///
+/// So a filter by time becomes a range of ids, whatever clocks the ids came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Skew {
+    pub(super) least: i64,
+    pub(super) most: i64,
+}
+
+impl Skew {
+    const LEAST: &'static str = "execution_id_least_skew_ms";
+    const MOST: &'static str = "execution_id_most_skew_ms";
+
+    /// Reads the skew as of the last commit that the connection sees.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut statement = connection.prepare_cached("SELECT value FROM fact WHERE name = ?")?;
+        let mut fact = |name: &str| -> rusqlite::Result<i64> {
+            let value = statement.query_row([name], |row| row.get(0)).optional()?;
+            Ok(value.unwrap_or(0))
+        };
+        Ok(Self {
+            least: fact(Self::LEAST)?,
+            most: fact(Self::MOST)?,
+        })
+    }
+
+    fn write(self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO fact (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
+        )?;
+        statement.execute(params![Self::LEAST, self.least])?;
+        statement.execute(params![Self::MOST, self.most])?;
+        Ok(())
+    }
+
+    fn including(self, id: Uuid, created_at: Timestamp) -> Self {
+        let skew = id_millis(id).saturating_sub(created_at.as_millis());
+        Self {
+            least: self.least.min(skew),
+            most: self.most.max(skew),
+        }
+    }
+}
+
+/// The milliseconds since the epoch in a UUID of version 7 (RFC 9562 §5.7); of another UUID, its first 48 bits.
+fn id_millis(id: Uuid) -> i64 {
+    const BITS_BELOW: u32 = 80;
+    i64::try_from(id.as_u128() >> BITS_BELOW).unwrap_or(i64::MAX)
+}
+
+/// The counts of one series that a transaction adds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    calls: i64,
+    micros: i64,
+    last_called_at: Option<i64>,
+}
+
+/// One execution, as the counts see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// Which series.
+    pub(super) series: i64,
+    /// Whose.
+    pub(super) user_id: Option<UserId>,
+    /// How long it took and when it was accepted, once it ended.
+    pub(super) ended: Option<(Duration, Timestamp)>,
+}
+
+/// What the writer remembers. Counts are added up here and written once in each transaction.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    numbers: HashMap<Series, i64>,
+    tallies: HashMap<i64, Tally>,
+    user_tallies: HashMap<(UserId, i64), i64>,
+    skew: Skew,
+}
+
+impl Ledger {
+    /// How many series are remembered; a caller can make up names without end.
+    const MAX_SERIES: usize = 4096;
+
+    /// Begins with what the store holds.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            skew: Skew::read(connection)?,
+            ..Self::default()
+        })
+    }
+
+    /// Forgets all that a lost transaction may have written.
+    pub(super) fn forget(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        *self = Self::default();
+        self.skew = Skew::read(connection)?;
+        Ok(())
+    }
+
+    /// The number of a series, which is given one when it is new.
+    pub(super) fn number(&mut self, connection: &Connection, series: Series) -> rusqlite::Result<i64> {
+        if let Some(number) = self.numbers.get(&series) {
+            return Ok(*number);
+        }
+        let number = find_or_add(connection, &series)?;
+        if self.numbers.len() >= Self::MAX_SERIES {
+            self.numbers.clear();
+        }
+        self.numbers.insert(series, number);
+        Ok(number)
+    }
+
+    /// Widens the skew for a new execution, if need be.
+    pub(super) fn note_skew(
+        &mut self,
+        connection: &Connection,
+        id: Uuid,
+        created_at: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let skew = self.skew.including(id, created_at);
+        if skew != self.skew {
+            skew.write(connection)?;
+            self.skew = skew;
+        }
+        Ok(())
+    }
+
+    /// Counts an execution in.
+    pub(super) fn add(&mut self, entry: Entry) {
+        let tally = self.tallies.entry(entry.series).or_default();
+        tally.calls = tally.calls.saturating_add(1);
+        if let Some((duration, accepted_at)) = entry.ended {
+            tally.micros = tally.micros.saturating_add(to_micros(duration));
+            let millis = accepted_at.as_millis();
+            tally.last_called_at = tally.last_called_at.max(Some(millis));
+        }
+        if let Some(user_id) = entry.user_id {
+            let calls = self.user_tallies.entry((user_id, entry.series)).or_default();
+            *calls = calls.saturating_add(1);
+        }
+    }
+
+    /// Counts a running execution out of its series, since it ended.
+    pub(super) fn remove_running(&mut self, series: i64, user_id: Option<UserId>) {
+        let tally = self.tallies.entry(series).or_default();
+        tally.calls = tally.calls.saturating_sub(1);
+        if let Some(user_id) = user_id {
+            let calls = self.user_tallies.entry((user_id, series)).or_default();
+            *calls = calls.saturating_sub(1);
+        }
+    }
+
+    /// Writes the counts of this transaction.
+    pub(super) fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.tallies.is_empty() {
+            return Ok(());
+        }
+        // The sum stops at the greatest number that a column holds.
+        let mut series = connection.prepare_cached(
+            "UPDATE call_series SET calls = calls + ?2, \
+             total_micros = min(total_micros, 9223372036854775807 - ?3) + ?3, \
+             last_called_at = max(coalesce(last_called_at, ?4), coalesce(?4, last_called_at)) WHERE id = ?1",
+        )?;
+        for (number, tally) in self.tallies.drain() {
+            series.execute(params![number, tally.calls, tally.micros, tally.last_called_at])?;
+        }
+        let mut users = connection.prepare_cached(
+            "INSERT INTO user_call_count (user_id, series, calls) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (user_id, series) DO UPDATE SET calls = calls + ?3",
+        )?;
+        for ((user_id, number), calls) in self.user_tallies.drain() {
+            users.execute(params![Id(user_id.as_uuid()), number, calls])?;
+        }
+        Ok(())
+    }
+}
+
+/// The whole microseconds of a duration, at most the greatest number that a column holds.
+pub(super) fn to_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn find_or_add(connection: &Connection, series: &Series) -> rusqlite::Result<i64> {
+    let content = params![
+        series.plugin.as_str(),
+        series.action.as_str(),
+        series.source.as_str(),
+        series.status.as_str()
+    ];
+    let mut find = connection.prepare_cached(
+        "SELECT id FROM call_series WHERE plugin = ?1 AND action = ?2 AND source = ?3 AND status = ?4",
+    )?;
+    if let Some(number) = find.query_row(content, |row| row.get(0)).optional()? {
+        return Ok(number);
+    }
+    connection
+        .prepare_cached("INSERT INTO call_series (plugin, action, source, status) VALUES (?1, ?2, ?3, ?4)")?
+        .insert(content)
+}
