@@ -1,0 +1,6 @@
+//! The plugins that come with the server.
+
+mod data_processor;
+mod llm;
+mod sample;
+mod schema;

@@ -1,0 +1,5 @@
+//! `dataProcessor`.
+
+mod aggregate;
+mod process;
+mod transform;
