@@ -1,8 +1,8 @@
 //! The plugins that come with the server. A new one is a file here and a line in [`Builtin::new`].
 
-mod offload;
 mod payload;
 mod schema;
+mod offload;
 
 mod data_processor;
 mod llm;

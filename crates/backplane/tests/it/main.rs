@@ -2,6 +2,6 @@
 
 #![cfg(test)]
 
-mod contract;
 mod fixture;
+mod contract;
 mod local;

@@ -1,11 +1,11 @@
 //! `dataProcessor`: statistics of numbers, and work on rows.
 
-mod aggregate;
-mod describe;
-mod row;
 mod statistics;
 mod summary;
+mod row;
 mod transform;
+mod aggregate;
+mod describe;
 
 use std::time::Duration;
 

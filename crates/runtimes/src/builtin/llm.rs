@@ -1,14 +1,15 @@
 //! `llm`: answers of language models, by the wire formats of OpenAI and Anthropic.
 
-mod anthropic;
-mod describe;
-mod endpoint;
-mod fault;
-mod openai;
 mod question;
+mod fault;
 mod reply;
 mod sse;
+mod openai;
+mod anthropic;
+mod endpoint;
+mod refusal;
 mod transport;
+mod describe;
 
 use std::{sync::Arc, time::Duration};
 

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-mod builtin;
-mod contract;
 mod fixture;
 mod provider;
+mod contract;
+mod builtin;

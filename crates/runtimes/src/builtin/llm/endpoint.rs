@@ -1,5 +1,7 @@
 //! Where a provider is reached, and how a question is put into its format.
 
+use std::borrow::Cow;
+
 use model::{Error, Result, Secret};
 use reqwest::{
     Url,
@@ -8,6 +10,9 @@ use reqwest::{
 use serde_json::Value;
 
 use super::{LlmProvider, ProviderSettings, anthropic, openai, question::Question, reply::Reader};
+
+/// Keys shorter than this are place-holders for servers that need none, and may be part of any word.
+const SHORTEST_KEY: usize = 8;
 
 /// A provider, ready to be asked.
 #[derive(Clone, Debug)]
@@ -58,8 +63,14 @@ impl Endpoint {
         self.key.is_some()
     }
 
-    pub(super) fn key(&self) -> Option<&Secret> {
-        self.key.as_ref()
+    /// Takes the key out of what a provider says: some repeat it.
+    pub(super) fn without_key<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.key {
+            Some(key) if key.expose().len() >= SHORTEST_KEY && text.contains(key.expose()) => {
+                text.replace(key.expose(), "***").into()
+            }
+            _ => text.into(),
+        }
     }
 
     /// The headers of a request, the key among them, marked as sensitive.

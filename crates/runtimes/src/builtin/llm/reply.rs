@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::LlmProvider;
+use super::{LlmProvider, fault::Fault};
 
 /// An answer, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) trait Reader: Send {
     ///
     /// # Errors
     /// A fault when it can't be read, or says that the provider failed.
-    fn read(&mut self, data: &str) -> Result<(), super::fault::Fault>;
+    fn read(&mut self, data: &str) -> Result<(), Fault>;
 
     /// Whether nothing more is to come.
     fn is_finished(&self) -> bool;

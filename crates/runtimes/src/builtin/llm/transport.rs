@@ -9,8 +9,9 @@ use tracing::debug;
 
 use super::{
     endpoint::Endpoint,
-    fault::{self, Fault},
+    fault::Fault,
     question::Question,
+    refusal,
     reply::Reply,
     sse::{EventParser, Limits},
 };
@@ -28,9 +29,6 @@ const LIMITS: Limits = Limits {
     event: 1024 * 1024,
     stream: 8 * 1024 * 1024,
 };
-
-/// How much of a refusal is read.
-const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
 /// How long the end of a connection's answer is waited for after the answer itself has ended, so that the
 /// connection can be used again.
@@ -106,9 +104,9 @@ impl Transport {
             .post(endpoint.url().clone())
             .headers(endpoint.headers())
             .json(&endpoint.body(question));
-        let response = request.send().await.map_err(fault::of_connection)?;
+        let response = request.send().await.map_err(refusal::of_connection)?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(endpoint, response).await);
+            return Err(refusal::of_response(endpoint, response).await);
         }
         require_events(&response)?;
         read_reply(endpoint, question, response).await
@@ -129,19 +127,6 @@ impl Transport {
 )]
 async fn wait(pause: Duration) {
     tokio::time::sleep(pause).await;
-}
-
-async fn refusal(endpoint: &Endpoint, mut response: Response) -> Fault {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    // What can't be read of a refusal is not needed to tell of it.
-    while let Ok(Some(piece)) = response.chunk().await {
-        body.extend_from_slice(&piece);
-        if body.len() > MAX_REFUSAL_BYTES {
-            break;
-        }
-    }
-    fault::of_status(endpoint, status, &headers, &String::from_utf8_lossy(&body))
 }
 
 fn require_events(response: &Response) -> Result<(), Fault> {
@@ -165,10 +150,10 @@ async fn read_reply(
 ) -> Result<Reply, Fault> {
     let mut parser = EventParser::new(LIMITS);
     let mut reader = endpoint.reader();
-    while let Some(piece) = response.chunk().await.map_err(fault::of_body)? {
+    while let Some(piece) = response.chunk().await.map_err(refusal::of_body)? {
         let events = parser.push(&piece).map_err(Fault::unreadable)?;
         for data in events {
-            reader.read(&data)?;
+            reader.read(&endpoint.without_key(&data))?;
         }
         if reader.is_finished() {
             // Whatever comes of it: the answer is there.

@@ -222,3 +222,18 @@ async fn g16_a_key_that_a_provider_repeats_is_in_no_error(#[case] provider: LlmP
     let settings = format!("{:?}", server.settings(provider));
     assert!(!settings.contains(KEY), "{settings}");
 }
+
+#[rstest]
+#[case(OpenAi, format!(r#"{{"error":{{"message":"bad key {KEY}"}}}}"#))]
+#[case(OpenAi, format!(r#"{{"choices":"{KEY}"}}"#))]
+#[case(Anthropic, format!(r#"{{"type":"error","error":{{"message":"bad key {KEY}"}}}}"#))]
+#[case(Anthropic, format!(r#"{{"type":{{"{KEY}":1}}}}"#))]
+#[tokio::test]
+async fn g16_a_key_that_is_repeated_within_an_answer_is_in_no_error(
+    #[case] provider: LlmProvider,
+    #[case] event: String,
+) {
+    let (result, _server) = ask(provider, [Script::events(&format!("data: {event}\n\n"))]).await;
+    let shown = everything_of(&result.unwrap_err());
+    assert!(!shown.contains(KEY), "{shown}");
+}
