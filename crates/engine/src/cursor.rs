@@ -245,7 +245,8 @@ mod tests {
         fn c09_any_other_text_is_refused(text in "[A-Za-z0-9_=-]{0,200}") {
             let cursors = cursors("secret");
             let refused = cursors.request(&list("users", 1, &""), &query(Direction::Ascending, Some(text)));
-            prop_assert_eq!(refused.unwrap_err().details()[0].path.as_str(), "cursor");
+            let refusal = refused.unwrap_err();
+            prop_assert_eq!(refusal.details()[0].path.as_str(), "cursor");
         }
     }
 
