@@ -1,0 +1,95 @@
+//! The route table, and the OpenAPI document that follows from it.
+//!
+//! A path is written once, beside its handler. What stands under `/api/v1` also answers under `/api`; the
+//! document names the first. Everything under `/mcp` and the routes that are no part of the interface stand alone.
+
+use axum::{Extension, Router};
+use serde_json::Value;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{openapi, rest::docs::Docs, state::AppState};
+
+mod auth;
+mod docs;
+mod execution;
+mod key;
+mod plugin;
+mod security_event;
+mod setup;
+mod user;
+
+/// Every route, without the layers around them.
+#[must_use]
+pub fn router() -> Router<AppState> {
+    let (routes, drawn) = draw();
+    let docs = Docs::new(&openapi::complete(drawn));
+    routes.nest("/api", interface().into()).layer(Extension(docs))
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi() -> Value {
+    openapi::complete(draw().1)
+}
+
+fn draw() -> (Router<AppState>, OpenApi) {
+    OpenApiRouter::default()
+        .nest("/api/v1", interface())
+        .merge(tools())
+        .merge(pages())
+        .split_for_parts()
+}
+
+/// What stands under `/api/v1` and `/api`.
+fn interface() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::log_in))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::log_out))
+        .routes(routes!(auth::log_out_everywhere))
+        .routes(routes!(auth::read_profile, auth::update_profile))
+        .routes(routes!(auth::change_password))
+        .routes(routes!(security_event::list))
+        .routes(routes!(key::generate))
+        .routes(routes!(key::read_presented))
+        .routes(routes!(key::list))
+        .routes(routes!(key::update, key::revoke))
+        .routes(routes!(user::list))
+        .routes(routes!(user::overview))
+        .routes(routes!(user::read, user::update, user::delete))
+}
+
+/// What stands under `/mcp`; the bare path belongs to the protocol of that name.
+fn tools() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(plugin::execute))
+        .routes(routes!(plugin::list))
+        .routes(routes!(plugin::read))
+        .routes(routes!(execution::list))
+        .routes(routes!(execution::read))
+}
+
+/// What people open in a browser.
+fn pages() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(docs::document))
+        .routes(routes!(docs::redirect))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::file))
+        .routes(routes!(setup::show, setup::submit))
+        .routes(routes!(setup::style))
+}
+
+#[cfg(test)]
+mod dump {
+    #[test]
+    fn dump() {
+        std::fs::write(
+            "/tmp/s3/openapi.json",
+            serde_json::to_string_pretty(&super::openapi()).unwrap(),
+        )
+        .unwrap();
+    }
+}
