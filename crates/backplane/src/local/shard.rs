@@ -12,14 +12,14 @@ use super::bucket::{Bucket, Rate};
 /// A bounded table of buckets.
 #[derive(Debug)]
 pub(super) struct Shard {
-    buckets: HashMap<HashedKey, Bucket, BuildHasherDefault<Spread>>,
+    buckets: Table,
     max_keys: usize,
 }
 
 impl Shard {
     pub(super) fn new(max_keys: usize) -> Self {
         Self {
-            buckets: HashMap::default(),
+            buckets: Table::default(),
             max_keys,
         }
     }
@@ -58,16 +58,22 @@ impl Shard {
         let threshold = *threshold;
         // Many may share the moment of the threshold: no more of them go than must.
         let mut ties = below.iter().filter(|moment| **moment == threshold).count() + 1;
-        self.buckets.retain(|_, bucket| {
+        let mut stays = |bucket: &Bucket| {
             let full_at = bucket.full_again_at();
             let goes = full_at <= now || full_at < threshold || (full_at == threshold && ties > 0);
             if goes && full_at == threshold {
                 ties = ties.saturating_sub(1);
             }
             !goes
-        });
+        };
+        // A new table: removal leaves marks in the old one, for which it would grow to twice the size.
+        let mut kept = Table::with_capacity_and_hasher(self.max_keys, BuildHasherDefault::default());
+        kept.extend(self.buckets.drain().filter(|(_, bucket)| stays(bucket)));
+        self.buckets = kept;
     }
 }
+
+type Table = HashMap<HashedKey, Bucket, BuildHasherDefault<Spread>>;
 
 /// A key with half of its hash, so that it is computed once for the choice of a shard and the place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
