@@ -11,10 +11,7 @@ use std::{
 use async_trait::async_trait;
 use model::Result;
 
-use crate::{pace::Duty, parts::Engine};
-
-/// How long failures to sign in are remembered.
-const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::{pace::Duty, parts::Engine, throttle::FORGOTTEN_AFTER};
 
 /// How many rows one write takes away, so that other writes needn't wait long behind it.
 const BATCH: u32 = 500;
@@ -74,7 +71,7 @@ impl Duty for RemoveExpired {
     async fn step(&self) -> Result<()> {
         let parts = &self.0.parts;
         let now = parts.clock.now();
-        let forgotten_before = now.minus(FAILURES_FORGOTTEN_AFTER);
+        let forgotten_before = now.minus(FORGOTTEN_AFTER);
         repeat(|| parts.store.remove_expired_sessions(now, forgotten_before, BATCH)).await?;
         repeat(|| parts.store.remove_expired_claims(now, BATCH)).await
     }

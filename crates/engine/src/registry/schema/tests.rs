@@ -13,9 +13,10 @@ fn complaints(schema: &Value, value: &Value) -> Vec<(String, String)> {
 
 #[rstest]
 #[case(json!({"required": ["message"]}), json!({}), "message", "is required")]
-#[case(json!({"additionalProperties": false}), json!({"x": 1}), "x", "is not a known field")]
+#[case(json!({"additionalProperties": false}), json!({"x": 1}), "", "must have no fields")]
+#[case(json!({"properties": {"a": {}}, "additionalProperties": false}), json!({"x": 1}), "x", "is not a known field")]
 #[case(json!({"properties": {"a": {"type": "string"}}}), json!({"a": 1}), "a", "must be a string")]
-#[case(json!({"properties": {"a": {"type": ["array", "null"]}}}), json!({"a": 1}), "a", "must be an array or null")]
+#[case(json!({"properties": {"a": {"type": ["array", "null"]}}}), json!({"a": 1}), "a", "must be null or an array")]
 #[case(json!({"properties": {"a": {"items": {"minimum": 3}}}}), json!({"a": [3, 2]}), "a.1", "must be at least 3")]
 #[case(json!({"properties": {"a": {"maxLength": 1}}}), json!({"a": "bc"}), "a", "must have at most 1 character")]
 #[case(json!({"properties": {"a": {"enum": ["x", 2]}}}), json!({"a": "bc"}), "a", "must be one of x, 2")]

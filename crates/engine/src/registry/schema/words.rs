@@ -29,9 +29,16 @@ pub(super) fn describe(mistake: &ValidationError<'_>, details: &mut Vec<Detail>)
             Some(mistakes) => mistakes.iter().for_each(|inner| describe(inner, details)),
             None => details.push(detail(path, "must fit one of the forms that the schema allows")),
         }
+    } else if matches!(kind, Kind::FalseSchema) && at_additional_properties(mistake) {
+        // An object without any known field: the validator doesn't say which of its fields it met.
+        details.push(detail(path, "must have no fields"));
     } else {
         details.push(detail(path, &complaint(kind)));
     }
+}
+
+fn at_additional_properties(mistake: &ValidationError<'_>) -> bool {
+    mistake.schema_path().as_str().ends_with("/additionalProperties")
 }
 
 /// Of several allowed forms, the one that fits but for its details: all others fail at a fixed value.

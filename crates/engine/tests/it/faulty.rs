@@ -1,0 +1,202 @@
+//! A store that fails, or waits, where a test says so, and is the embedded store everywhere else.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use model::{
+    Account, ApiKey, CallStatistics, CheckedPassword, Claim, Error, Execution, ExecutionFilter, ExecutionId,
+    ExecutionOutcome, ExecutionStore, FoldedText, IdempotencyKey, IdempotencyStore, KeyChange, KeyHash,
+    KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage, NewAccount, Page, PageRequest, PasswordHash,
+    Renewal, RequestDigest, Result, Rotation, SecurityEvent, Session, SessionId, SessionStore,
+    SignInFailures, Store, Timestamp, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
+    UserStore,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+/// A method's name.
+type Method = &'static str;
+
+/// Wraps a store.
+pub(crate) struct Faulty {
+    inner: Arc<dyn Store>,
+    calls: AtomicUsize,
+    failing_call: AtomicUsize,
+    failing: Mutex<HashMap<Method, usize>>,
+    held: Mutex<HashMap<Method, Arc<Hold>>>,
+}
+
+/// A method whose calls wait.
+pub(crate) struct Hold {
+    reached: Semaphore,
+    released: Semaphore,
+}
+
+impl Hold {
+    /// Waits until a call has come this far.
+    pub(crate) async fn reached(&self) {
+        self.reached.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one call go on.
+    pub(crate) fn release(&self) {
+        self.released.add_permits(1);
+    }
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            calls: AtomicUsize::new(0),
+            failing_call: AtomicUsize::new(usize::MAX),
+            failing: Mutex::default(),
+            held: Mutex::default(),
+        }
+    }
+
+    /// Lets the next call of a method fail without an effect.
+    pub(crate) fn fail(&self, method: Method) {
+        *self.failing.lock().entry(method).or_default() += 1;
+    }
+
+    /// Lets the `nth` call from now on fail without an effect, whichever it is; 0 is the next.
+    pub(crate) fn fail_nth(&self, nth: usize) {
+        self.failing_call
+            .store(self.calls.load(Ordering::SeqCst) + nth, Ordering::SeqCst);
+    }
+
+    /// Lets nothing fail any more; tells whether a call failed since [`Self::fail_nth`].
+    pub(crate) fn heal(&self) -> bool {
+        let failing = self.failing_call.swap(usize::MAX, Ordering::SeqCst);
+        self.calls.load(Ordering::SeqCst) > failing
+    }
+
+    /// Lets every call of a method wait before it has an effect.
+    pub(crate) fn hold(&self, method: Method) -> Arc<Hold> {
+        let hold = Arc::new(Hold {
+            reached: Semaphore::new(0),
+            released: Semaphore::new(0),
+        });
+        self.held.lock().insert(method, Arc::clone(&hold));
+        hold
+    }
+
+    async fn pass(&self, method: Method) -> Result<()> {
+        let hold = self.held.lock().get(method).cloned();
+        if let Some(hold) = hold {
+            hold.reached.add_permits(1);
+            hold.released.acquire().await.unwrap().forget();
+        }
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let is_failing = match self.failing.lock().get_mut(method) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        };
+        if is_failing || call == self.failing_call.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the store fails on purpose"));
+        }
+        Ok(())
+    }
+}
+
+macro_rules! forward {
+    ($port:ident { $(fn $name:ident($($argument:ident: $kind:ty),*) -> $given:ty;)* }) => {
+        #[async_trait]
+        impl $port for Faulty {
+            $(async fn $name(&self, $($argument: $kind),*) -> Result<$given> {
+                self.pass(stringify!($name)).await?;
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+forward! { UserStore {
+    fn create_user(account: &NewAccount) -> ();
+    fn create_first_admin(account: &NewAccount) -> ();
+    fn has_admin() -> bool;
+    fn find_user(id: UserId) -> Option<User>;
+    fn find_account(id: UserId) -> Option<Account>;
+    fn find_account_by_email(email: &FoldedText) -> Option<Account>;
+    fn list_users(filter: &UserFilter, page: &PageRequest<UserSort>) -> Page<User>;
+    fn update_user(id: UserId, change: &UserChange, now: Timestamp) -> Option<User>;
+    fn delete_user(id: UserId) -> Option<User>;
+    fn set_password(id: UserId, hash: &PasswordHash, kept: Option<SessionId>, event: &SecurityEvent) -> bool;
+    fn user_overview(now: Timestamp, days: u16) -> UserOverview;
+} }
+
+forward! { SessionStore {
+    fn open_session(session: &Session, checked: &CheckedPassword) -> bool;
+    fn find_session(id: SessionId) -> Option<Session>;
+    fn rotate_session(renewal: &Renewal, reuse_event: &SecurityEvent) -> Rotation;
+    fn close_session(id: SessionId) -> bool;
+    fn close_sessions(user_id: UserId) -> u64;
+    fn sign_in_failures(email: &FoldedText) -> SignInFailures;
+    fn record_sign_in_failure(
+        email: &FoldedText,
+        now: Timestamp,
+        forgotten_before: Timestamp,
+        event: Option<&SecurityEvent>
+    ) -> SignInFailures;
+    fn list_security_events(user_id: UserId, page: &PageRequest<()>) -> Page<SecurityEvent>;
+    fn remove_expired_sessions(now: Timestamp, forgotten_before: Timestamp, limit: u32) -> u64;
+} }
+
+forward! { KeyStore {
+    fn create_key(key: &ApiKey, hash: &KeyHash, max_live: u32) -> ();
+    fn find_key(prefix: &KeyPrefix) -> Option<KeyOwner>;
+    fn find_own_key(user_id: UserId, id: KeyId) -> Option<ApiKey>;
+    fn list_keys(user_id: UserId, page: &PageRequest<KeySort>) -> Page<ApiKey>;
+    fn update_key(seen: &ApiKey, change: &KeyChange) -> Option<ApiKey>;
+    fn revoke_key(user_id: UserId, id: KeyId) -> Option<ApiKey>;
+    fn record_key_usage(usage: &[KeyUsage]) -> ();
+} }
+
+forward! { ExecutionStore {
+    fn record_execution(execution: Execution) -> ();
+    fn complete_execution(id: ExecutionId, outcome: ExecutionOutcome, duration: Duration) -> ();
+    fn find_execution(id: ExecutionId, owner: Option<UserId>) -> Option<Execution>;
+    fn list_executions(filter: &ExecutionFilter, page: &PageRequest<()>) -> Page<Execution>;
+    fn close_interrupted_executions(accepted_before: Timestamp, limit: u32) -> u64;
+    fn call_statistics() -> Vec<CallStatistics>;
+} }
+
+forward! { IdempotencyStore {
+    fn claim_idempotency_key(
+        key: IdempotencyKey,
+        request: RequestDigest,
+        now: Timestamp,
+        expires_at: Timestamp
+    ) -> Claim;
+    fn record_answer(key: IdempotencyKey, sealed: Vec<u8>) -> ();
+    fn release_idempotency_key(key: IdempotencyKey) -> ();
+    fn remove_expired_claims(now: Timestamp, limit: u32) -> u64;
+} }
+
+#[async_trait]
+impl Store for Faulty {
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    async fn ping(&self) -> Result<Duration> {
+        self.pass("ping").await?;
+        self.inner.ping().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.pass("close").await?;
+        self.inner.close().await
+    }
+}
