@@ -1,0 +1,20 @@
+//! The engine through its public surface, on a real embedded store, with clock, ids and randomness in hand.
+
+#![cfg(test)]
+
+mod fixture;
+mod faulty;
+mod lab;
+mod shop;
+mod principal;
+mod limit;
+mod session;
+mod user;
+mod setup;
+mod key;
+mod plugin;
+mod call;
+mod execution;
+mod idempotency;
+mod health;
+mod duty;
