@@ -24,7 +24,7 @@ pub enum Presented<'a> {
 }
 
 /// How many characters a key has after its prefix and an underscore: 32 random bytes in base64url.
-pub(crate) const KEY_SECRET_CHARS: usize = 43;
+const KEY_SECRET_CHARS: usize = 43;
 
 impl Engine {
     /// Finds out who presented a credential, and counts the use of a key.

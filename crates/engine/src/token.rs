@@ -170,6 +170,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::{Value, json};
     use uuid::Uuid;
@@ -308,6 +309,22 @@ mod tests {
             &forged(&header(), &with(claims(), name, value)),
             now()
         ));
+    }
+
+    proptest! {
+        #[test]
+        fn a09_texts_in_the_form_of_a_token_are_refused(text in r"[A-Za-z0-9_-]{0,60}(\.[A-Za-z0-9_=-]{0,80}){0,4}") {
+            prop_assert!(!is_accepted(&text, now()));
+        }
+
+        #[test]
+        fn a09_a_token_with_any_bit_changed_is_refused(position: prop::sample::Index, bit in 0_u8..7) {
+            let mut bytes = issue(TokenUse::Access).into_bytes();
+            let position = position.index(bytes.len());
+            bytes[position] ^= 1_u8 << bit;
+            let changed = String::from_utf8(bytes).unwrap();
+            prop_assert!(!is_accepted(&changed, now()), "{}", changed);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::{CreatedKey, NewKey};
+use futures_util::FutureExt as _;
 use model::{
     ApiKey, ErrorCode, KeyChange, KeyName, KeySort, Principal, Role, Scope, Scopes, Secret, Timestamp,
     UserChange, UserSort,
@@ -125,6 +126,24 @@ async fn a15_a_revoked_key_is_refused_at_the_next_request() {
         .update_key(&ada.principal, made.key.id, renamed)
         .await;
     assert_eq!(code(refused), ErrorCode::Conflict);
+}
+
+#[tokio::test]
+async fn a15_a_revocation_takes_place_even_when_its_sender_leaves() {
+    let world = World::new();
+    let ada = world.person("ada").await;
+    let made = make(&world, &ada, NewKey::default()).await;
+    world.api_key(made.secret.expose()).await.unwrap();
+    let polled_once = world
+        .engine
+        .revoke_key(&ada.principal, made.key.id)
+        .now_or_never();
+    assert!(polled_once.is_none());
+    let world = world.restarted().await;
+    assert_eq!(
+        code(world.api_key(made.secret.expose()).await),
+        ErrorCode::InvalidToken
+    );
 }
 
 #[tokio::test]
@@ -268,7 +287,7 @@ async fn a17_a_narrower_scope_counts_at_the_next_request() {
     assert!(
         world
             .engine
-            .profile(&*world.api_key(secret).await.unwrap())
+            .profile(&world.api_key(secret).await.unwrap())
             .await
             .is_ok()
     );
@@ -281,7 +300,7 @@ async fn a17_a_narrower_scope_counts_at_the_next_request() {
         .update_key(&ada.principal, made.key.id, change)
         .await
         .unwrap();
-    let refused = world.engine.profile(&*world.api_key(secret).await.unwrap()).await;
+    let refused = world.engine.profile(&world.api_key(secret).await.unwrap()).await;
     assert_eq!(code(refused), ErrorCode::InsufficientScope);
 }
 

@@ -130,3 +130,22 @@ async fn tokens_and_sessions_survive_a_restart() {
     let principal = world.bearer(ada.token()).await.unwrap();
     assert_eq!(principal, ada.principal);
 }
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_no_refusal() {
+    let world = World::new();
+    let (ada, bob) = (world.person("ada").await, world.person("bob").await);
+    let key = world
+        .engine
+        .create_key(&ada.principal, NewKey::default())
+        .await
+        .unwrap();
+    world.store.close().await.unwrap();
+    assert!(world.bearer(bob.token()).await.is_ok(), "known for a while");
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(code(world.bearer(bob.token()).await), ErrorCode::Unavailable);
+    assert_eq!(
+        code(world.api_key(key.secret.expose()).await),
+        ErrorCode::Unavailable
+    );
+}
