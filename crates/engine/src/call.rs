@@ -67,7 +67,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`, `Forbidden`, `Invalid` with paths below `payload`, `PluginFailed`, `PluginUnavailable`,
-    /// `PluginTimedOut`, `Overloaded`; `Unavailable` when the history can't be written.
+    /// `PluginTimedOut`, `Overloaded`; `Unavailable` when the history can't be written, with the code
+    /// `interrupted` when the call was made nevertheless.
     pub async fn execute(
         &self,
         principal: &Principal,

@@ -8,10 +8,13 @@ use tokio::time::timeout;
 use crate::{parts::Engine, pulse::HealthReport};
 
 /// How long closing waits for calls that are still being recorded.
-const RECORDING_LIMIT: Duration = Duration::from_secs(5);
+const RECORDING_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long closing waits for each of the last writes.
-const WRITING_LIMIT: Duration = Duration::from_secs(5);
+/// How long closing waits for the use of keys to be written.
+const WRITING_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long closing waits for the store to put everything where it belongs.
+const CLOSING_LIMIT: Duration = Duration::from_secs(4);
 
 impl Engine {
     /// Looks at every part, within two seconds. The answer is at most a second old.
@@ -22,8 +25,8 @@ impl Engine {
             .await
     }
 
-    /// Takes no more calls, waits at most 5 s for running ones to be recorded, writes down what is held back,
-    /// and closes the store. Later verbs fail. Ends within 15 s.
+    /// Takes no more calls, waits at most 3 s for running ones to be recorded, writes down what is held back,
+    /// and closes the store. Later verbs fail. Ends within 9 s.
     ///
     /// # Errors
     /// `Unavailable` when not everything could be written.
@@ -35,7 +38,7 @@ impl Engine {
         let flushed = timeout(WRITING_LIMIT, self.flush_key_usage())
             .await
             .unwrap_or_else(|_elapsed| Err(late("the use of keys could not be written in time")));
-        let closed = timeout(WRITING_LIMIT, self.parts.store.close())
+        let closed = timeout(CLOSING_LIMIT, self.parts.store.close())
             .await
             .unwrap_or_else(|_elapsed| Err(late("the store could not be closed in time")));
         recorded.and(flushed).and(closed)

@@ -278,16 +278,15 @@ fn complete(parts: &Arc<Parts>, id: ExecutionId, outcome: ExecutionOutcome, dura
     Box::pin(async move { store.complete_execution(id, outcome, duration).await })
 }
 
-/// Tells the caller that the call was made although its end isn't in the history.
+/// Tells the caller that the call was made although its end isn't in the history: as the history itself will
+/// tell, once the call counts as interrupted there. Not a plain `Unavailable`, after which a caller would repeat it.
 fn end_not_written(error: Error) -> Error {
-    if error.code() == ErrorCode::Conflict {
-        let message = "the history had taken this call for interrupted before it ended";
-        return Error::new(ErrorCode::Interrupted, message).source(error);
-    }
-    Error::unavailable(
-        "the call was made, but how it ended could not be recorded; look at what it did before you repeat it",
-    )
-    .source(error)
+    let message = if error.code() == ErrorCode::Conflict {
+        "the history had taken this call for interrupted before it ended; look at what it did before you repeat it"
+    } else {
+        "the call was made, but how it ended could not be recorded; look at what it did before you repeat it"
+    };
+    Error::new(ErrorCode::Interrupted, message).source(error)
 }
 
 fn bounded(text: &str) -> String {

@@ -91,7 +91,7 @@ async fn a_call_whose_end_cannot_be_recorded_says_so_and_stays_running() {
     let shop = Shop::open();
     shop.store.fail("complete_execution");
     let error = shop.call(&user(1), "write", json!({})).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::Unavailable);
+    assert_eq!(error.code(), ErrorCode::Interrupted);
     assert!(error.message().starts_with("the call was made"), "{error}");
     assert_eq!(shop.only_call().await.outcome, ExecutionOutcome::Running);
 }
