@@ -1,6 +1,12 @@
 //! What is known of a request besides what it says itself.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use axum::extract::FromRequestParts;
 use engine::Client;
@@ -12,6 +18,75 @@ use crate::{address::client_address, failure::Failure, state::AppState};
 
 /// How much of the caller's program name is kept, in characters.
 const MAX_USER_AGENT_CHARS: usize = 256;
+
+/// The connection that requests come through, as its requests and its keeper see it.
+#[derive(Debug)]
+pub struct Link {
+    peer: IpAddr,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    written: AtomicU64,
+    is_within_head: AtomicBool,
+}
+
+impl Link {
+    /// A connection with nothing on it yet.
+    #[must_use]
+    pub fn new(peer: IpAddr) -> Self {
+        let (begun, ended, written) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { peer, begun, ended, written, is_within_head: AtomicBool::new(false) }
+    }
+
+    /// The address at its other end.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// Notes that a request began.
+    pub fn note_begun(&self) {
+        self.begun.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that a request has its answer, or lost its caller.
+    pub fn note_ended(&self) {
+        self.ended.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that bytes were sent.
+    pub fn note_written(&self, count: usize) {
+        self.written.fetch_add(count as u64, Relaxed);
+    }
+
+    /// Notes whether the head of a request has begun to arrive and has not ended.
+    pub fn note_head(&self, is_within: bool) {
+        self.is_within_head.store(is_within, Relaxed);
+    }
+
+    /// How many requests began.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
+    /// Tells whether a request waits for its answer.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.ended.load(Relaxed) < self.begun()
+    }
+
+    /// A number that changes with all that is worth keeping the connection for.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.begun().wrapping_add(self.ended.load(Relaxed)).wrapping_add(self.written.load(Relaxed))
+    }
+
+    /// Tells whether the head of a request has begun to arrive and has not ended.
+    #[must_use]
+    pub fn is_within_head(&self) -> bool {
+        self.is_within_head.load(Relaxed)
+    }
+}
 
 /// What the edge and the guards tell each other about one request.
 #[derive(Debug)]
@@ -31,7 +106,11 @@ impl RequestContext {
     /// Begins a request with `id`, which is visible ASCII, from `peer`.
     #[must_use]
     pub fn new(id: HeaderValue, peer: IpAddr) -> Self {
-        Self { id, peer, notes: Mutex::default() }
+        Self {
+            id,
+            peer,
+            notes: Mutex::default(),
+        }
     }
 
     /// The context of the request that `parts` belong to.
@@ -96,8 +175,14 @@ impl FromRequestParts<AppState> for Sender {
         let address = client_address(peer, &parts.headers, &state.edge().trusted_proxies);
         let user_agent = parts.headers.get(header::USER_AGENT).map(|value| {
             let text = String::from_utf8_lossy(value.as_bytes());
-            text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT_CHARS).collect()
+            text.chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_USER_AGENT_CHARS)
+                .collect()
         });
-        Ok(Self(Client { ip_address: Some(address), user_agent }))
+        Ok(Self(Client {
+            ip_address: Some(address),
+            user_agent,
+        }))
     }
 }

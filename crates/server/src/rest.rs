@@ -13,7 +13,9 @@ use crate::{openapi, rest::docs::Docs, state::AppState};
 mod auth;
 mod docs;
 mod execution;
+mod health;
 mod key;
+mod metrics;
 mod plugin;
 mod security_event;
 mod setup;
@@ -37,6 +39,7 @@ fn draw() -> (Router<AppState>, OpenApi) {
     OpenApiRouter::default()
         .nest("/api/v1", interface())
         .merge(tools())
+        .merge(operations())
         .merge(pages())
         .split_for_parts()
 }
@@ -69,6 +72,16 @@ fn tools() -> OpenApiRouter<AppState> {
         .routes(routes!(plugin::read))
         .routes(routes!(execution::list))
         .routes(routes!(execution::read))
+}
+
+/// What machines ask that look after the server. Not counted against any limit.
+fn operations() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(health::overview))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::database))
+        .routes(routes!(metrics::read))
 }
 
 /// What people open in a browser.

@@ -1,0 +1,157 @@
+//! The one layer around every route.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Version, header};
+use model::{Error, ErrorCode};
+use tokio::time::timeout;
+use tower::{Layer, Service};
+
+use super::{
+    exchange::Exchange,
+    headers::{complete, request_id, tell_limit},
+    origin::{Reader, answer_preflight, check_host, check_origin, is_preflight},
+};
+use crate::{
+    failure::Failure,
+    request::{Link, RequestContext},
+    state::AppState,
+};
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// Puts the edge around a route.
+#[derive(Clone)]
+pub(super) struct Edge {
+    state: AppState,
+}
+
+/// A route with the edge around it.
+#[derive(Clone)]
+pub(super) struct Edged<S> {
+    state: AppState,
+    route: S,
+}
+
+impl Edge {
+    pub(super) fn new(state: AppState) -> Self {
+        Self { state }
+    }
+}
+
+impl<S> Layer<S> for Edge {
+    type Service = Edged<S>;
+
+    fn layer(&self, route: S) -> Edged<S> {
+        Edged { state: self.state.clone(), route }
+    }
+}
+
+impl<S> Service<Request> for Edged<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.route.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let ready = self.route.clone();
+        let route = std::mem::replace(&mut self.route, ready);
+        Box::pin(handle(self.state.clone(), route, request).map(Ok))
+    }
+}
+
+/// Takes a request through the edge to its route, and the answer back.
+async fn handle<S>(state: AppState, route: S, mut request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Send,
+    S::Future: Send,
+{
+    let link = request.extensions().get::<Arc<Link>>().map(Arc::clone);
+    let peer = link.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |link| link.peer());
+    let id = request_id(request.headers(), state.ids());
+    let context = Arc::new(RequestContext::new(id, peer));
+    let template = request.extensions().get::<MatchedPath>().cloned();
+    let what = (request.method().clone(), template);
+    let exchange = Exchange::begin(state.clone(), Arc::clone(&context), link, what);
+    request.extensions_mut().insert(Arc::clone(&context));
+    let version = request.version();
+
+    let (mut response, reader) = match admit(&request, &state) {
+        Ok(reader) if is_preflight(request.method(), request.headers()) => {
+            (answer_preflight(reader.as_ref()), reader)
+        }
+        Ok(reader) => (run(&state, route, request).await, reader),
+        Err(error) => (Failure::from(error).into_response(), None),
+    };
+
+    let mut must_close = state.stopping().is_cancelled();
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        exchange.log_failure(&failure);
+        must_close |= failure.ends_connection();
+        response = failure.into_answer(context.id());
+    }
+    if must_close && version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, CLOSE);
+    }
+    if let Some(reader) = reader {
+        reader.admit(response.headers_mut());
+    }
+    if let Some(decision) = context.decision() {
+        tell_limit(response.headers_mut(), &decision);
+    }
+    complete(response.headers_mut(), context.id_header().clone());
+    exchange.answer(response.status());
+    response
+}
+
+/// Refuses what was sent to another host, or by a page of another origin.
+fn admit(request: &Request, state: &AppState) -> model::Result<Option<Reader>> {
+    let (uri, headers) = (request.uri(), request.headers());
+    check_host(uri, request.version(), headers, state.edge())?;
+    check_origin(request.method(), uri, headers, state.edge())
+}
+
+/// Runs a route within its time. Whatever becomes of it, there is an answer.
+async fn run<S>(state: &AppState, mut route: S, request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Send,
+    S::Future: Send,
+{
+    let work = AssertUnwindSafe(async move {
+        match route.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    });
+    match timeout(state.edge().request_timeout, work.catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            // The message and the place of the panic are in the log already.
+            state.metrics().count_panic();
+            Failure::from(Error::bug("a handler panicked")).into_response()
+        }
+        Err(_) => {
+            let message = "the request took longer than this server allows";
+            Failure::from(Error::new(ErrorCode::RequestTimedOut, message)).into_response()
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Whose pages may ask, and under which names: hosts, origins, CORS.
+
+use axum::response::{IntoResponse as _, Response};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority,
+};
+use model::{Error, ErrorCode, Result};
+
+use crate::config::{AllowedHosts, CorsOrigins, Edge};
+
+/// What a page of another origin may read of an answer, besides what every page may.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "X-Request-Id, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Idempotency-Replayed, \
+     WWW-Authenticate",
+);
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+const ALLOWED_HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, X-API-Key, Content-Type, Idempotency-Key, X-Request-Id");
+/// How long a browser may remember what it was allowed, in seconds.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const NULL: &[u8] = b"null";
+
+/// A request's origin, when a browser sent it: where answers may be read.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    /// What is answered as `Access-Control-Allow-Origin`.
+    allowed: HeaderValue,
+}
+
+/// Passes when the request names one host, and that is one of this server.
+pub(super) fn check_host(uri: &Uri, version: Version, headers: &HeaderMap, edge: &Edge) -> Result<()> {
+    let mut hosts = headers.get_all(header::HOST).into_iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(malformed("the header Host was sent more than once"));
+    }
+    let header = first.map(parse_authority).transpose()?;
+    let named = match (uri.authority(), header.as_ref()) {
+        (Some(target), Some(header)) if target.as_str() != header.as_str() => {
+            return Err(malformed("the header Host names another host than the request's target"));
+        }
+        (Some(target), _) => target,
+        (None, Some(header)) => header,
+        // What asks so old-fashioned is a load balancer that looks whether the server lives.
+        (None, None) if version == Version::HTTP_10 && edge.allowed_hosts == AllowedHosts::Any => return Ok(()),
+        (None, None) => return Err(malformed("the header Host is missing")),
+    };
+    if edge.allowed_hosts.contains(named.host()) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::HostNotAllowed, "this server does not answer to that host name"))
+}
+
+/// Passes when no page of a foreign origin makes the request change something; gives the origin that may read the answer.
+pub(super) fn check_origin(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    edge: &Edge,
+) -> Result<Option<Reader>> {
+    let mut origins = headers.get_all(header::ORIGIN).into_iter();
+    let Some(origin) = origins.next() else { return Ok(None) };
+    let reader = allowed_reader(origin, &edge.cors_origins).filter(|_| origins.next().is_none());
+    let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if reader.is_some() || is_safe || is_own(origin, uri, headers) {
+        return Ok(reader);
+    }
+    Err(Error::new(ErrorCode::OriginNotAllowed, "pages of that origin may not change anything here"))
+}
+
+/// Tells whether a browser asks what a page of another origin may do (Fetch, CORS-preflight request).
+pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Answers what a page may do; an origin that may do nothing is told nothing.
+pub(super) fn answer_preflight(reader: Option<&Reader>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if reader.is_some() {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    }
+    response
+}
+
+impl Reader {
+    /// Lets the page read the answer.
+    pub(super) fn admit(self, headers: &mut HeaderMap) {
+        if self.allowed != ANY {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allowed);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+fn allowed_reader(origin: &HeaderValue, allowed: &CorsOrigins) -> Option<Reader> {
+    if origin.as_bytes() == NULL {
+        return None;
+    }
+    let allowed = match allowed {
+        CorsOrigins::Any => ANY,
+        CorsOrigins::Listed(listed) => {
+            let is_listed = listed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()));
+            is_listed.then(|| origin.clone())?
+        }
+    };
+    Some(Reader { allowed })
+}
+
+/// Tells whether the page came from this server: its origin has the host and port that the request names.
+fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
+    let named = uri.authority().map(Authority::as_str);
+    let named = named.or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()));
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    matches!((origin, named), (Some(("http" | "https", host)), Some(named)) if host.eq_ignore_ascii_case(named))
+}
+
+fn parse_authority(value: &HeaderValue) -> Result<Authority> {
+    let parsed = Authority::try_from(value.as_bytes()).ok();
+    let is_plain = |authority: &Authority| !authority.as_str().contains('@') && !authority.host().is_empty();
+    parsed.filter(is_plain).ok_or_else(|| malformed("the header Host is not a host name"))
+}
+
+fn malformed(message: &'static str) -> Error {
+    Error::new(ErrorCode::MalformedRequest, message)
+}

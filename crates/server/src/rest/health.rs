@@ -1,0 +1,166 @@
+//! Whether the server lives, is ready, and which of its parts work.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use engine::HealthReport;
+use model::{Error, ErrorCode, Health};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    envelope::{Envelope, Success},
+    failure::Failure,
+    state::AppState,
+};
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthView {
+    status: Status,
+    /// The server's version.
+    version: &'static str,
+    /// Whole seconds since the start.
+    #[schema(minimum = 0)]
+    uptime: u64,
+    checks: ChecksView,
+}
+
+/// How the parts are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChecksView {
+    store: StoreView,
+    plugins: PluginsView,
+}
+
+/// How the store is. The server can't work without it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StoreView {
+    status: Status,
+    /// The kind of store.
+    #[schema(example = "sqlite")]
+    kind: &'static str,
+}
+
+/// How the plugins are. The server works without those that can't be called.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PluginsView {
+    status: Status,
+    /// How many there are.
+    #[schema(minimum = 0)]
+    total: usize,
+    /// How many of them can be called.
+    #[schema(minimum = 0)]
+    healthy: usize,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    /// It works.
+    Ok,
+    /// It works, but for a part that it can do without.
+    Degraded,
+    /// It does not work.
+    Unavailable,
+}
+
+/// That the process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LiveView {
+    status: Status,
+}
+
+/// How the store answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DatabaseView {
+    /// Always true: otherwise the answer is 503.
+    connected: bool,
+    /// The kind of store.
+    #[schema(example = "sqlite")]
+    kind: &'static str,
+    /// How long a read took, in milliseconds.
+    #[schema(minimum = 0.0)]
+    latency_ms: f64,
+}
+
+/// Tell how the server and its parts are
+///
+/// The answer is at most a second old. 503 when a part is down that the server can't work without.
+#[utoipa::path(
+    get, path = "/health", tag = "Health", operation_id = "readHealth",
+    responses((status = 200, description = "The server works", body = Envelope<HealthView>), (status = 503)),
+)]
+pub(crate) async fn overview(State(state): State<AppState>) -> Response {
+    let report = state.engine().health().await;
+    let view = view(&report, state.metrics().uptime());
+    if view.status == Status::Unavailable {
+        return down("the store does not answer").into_response();
+    }
+    Success::ok(view).into_response()
+}
+
+/// Tell that the process lives
+#[utoipa::path(
+    get, path = "/health/live", tag = "Health", operation_id = "readLiveness",
+    responses((status = 200, description = "The process answers", body = Envelope<LiveView>)),
+)]
+pub(crate) async fn live() -> Success<LiveView> {
+    Success::ok(LiveView { status: Status::Ok })
+}
+
+/// Tell whether requests should be sent here
+///
+/// 503 while the server stops, and while its store does not answer.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "Health", operation_id = "readReadiness",
+    responses((status = 200, description = "Requests are served", body = Envelope<LiveView>), (status = 503)),
+)]
+pub(crate) async fn ready(State(state): State<AppState>) -> Result<Success<LiveView>, Failure> {
+    if state.stopping().is_cancelled() {
+        return Err(down("the server is stopping"));
+    }
+    match state.engine().health().await.store_latency {
+        Some(_) => Ok(Success::ok(LiveView { status: Status::Ok })),
+        None => Err(down("the store does not answer")),
+    }
+}
+
+/// Tell how the store answers
+#[utoipa::path(
+    get, path = "/health/db", tag = "Health", operation_id = "readDatabaseHealth",
+    responses((status = 200, description = "The store answers", body = Envelope<DatabaseView>), (status = 503)),
+)]
+pub(crate) async fn database(State(state): State<AppState>) -> Result<Success<DatabaseView>, Failure> {
+    let report = state.engine().health().await;
+    let latency = report.store_latency.ok_or_else(|| down("the store does not answer"))?;
+    let latency_ms = (latency.as_secs_f64() * 1e6).round() / 1e3;
+    Ok(Success::ok(DatabaseView { connected: true, kind: report.store_kind, latency_ms }))
+}
+
+fn view(report: &HealthReport, uptime: Duration) -> HealthView {
+    let healthy = report.plugins.iter().filter(|plugin| plugin.health == Health::Healthy).count();
+    let total = report.plugins.len();
+    let store = if report.store_latency.is_some() { Status::Ok } else { Status::Unavailable };
+    let plugins = if healthy == total { Status::Ok } else { Status::Degraded };
+    HealthView {
+        status: if store == Status::Ok { plugins } else { store },
+        version: env!("CARGO_PKG_VERSION"),
+        uptime: uptime.as_secs(),
+        checks: ChecksView {
+            store: StoreView { status: store, kind: report.store_kind },
+            plugins: PluginsView { status: plugins, total, healthy },
+        },
+    }
+}
+
+fn down(message: &'static str) -> Failure {
+    const RETRY_AFTER: Duration = Duration::from_secs(5);
+    Error::new(ErrorCode::Unavailable, message).retry_after(RETRY_AFTER).into()
+}

@@ -1,0 +1,180 @@
+//! The server within the test's own process: real socket, real store, a directory that goes with it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use engine::Engine;
+use server::{
+    config::{Config, source::Sources},
+    edge,
+    metrics::Metrics,
+    rest,
+    state::AppState,
+    wire,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The operator's key of every server here.
+pub(crate) const ADMIN_API_KEY: &str = "operator-key-of-the-tests-0123456789";
+
+/// How long anything may take before the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server that is running.
+pub(crate) struct Server {
+    address: SocketAddr,
+    state: AppState,
+    stopping: CancellationToken,
+    serving: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Server {
+    /// Starts a server with generous limits.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a server with further variables.
+    pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_routes(rest::router(), variables).await
+    }
+
+    /// Starts a server with other routes.
+    pub(crate) async fn start_routes(routes: Router<AppState>, variables: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let data_dir = dir.path().to_str().unwrap();
+        let usual = [
+            ("DATA_DIR", data_dir),
+            ("BCRYPT_COST", "4"),
+            ("ADMIN_API_KEY", ADMIN_API_KEY),
+            ("RATE_LIMIT_MAX_REQUESTS", "1000000"),
+            ("RATE_LIMIT_USER_MAX_REQUESTS", "1000000"),
+        ];
+        let sources = Sources::default().with_environment(usual.iter().chain(variables).copied());
+        let config = Config::load(&sources).unwrap().config;
+        let metrics = Arc::new(Metrics::new());
+        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics)).unwrap();
+        let stopping = CancellationToken::new();
+        let state = AppState::new(wired.engine, config.edge, metrics, wired.ids, stopping.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = edge::serve_routes(listener, routes, state.clone(), config.shutdown_grace);
+        #[expect(clippy::disallowed_methods, reason = "the fixture waits for its server when it stops it")]
+        let serving = tokio::spawn(serving);
+        Self { address, state, stopping, serving, _dir: dir }
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its verbs, past the doors.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.state.engine()
+    }
+
+    /// What it has counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.state.metrics()
+    }
+
+    /// A token that tells it to stop.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// Stops it in order, and closes its store.
+    pub(crate) async fn stop(self) {
+        self.stopping.cancel();
+        timeout(PATIENCE, self.serving).await.unwrap().unwrap();
+        self.state.engine().close().await.unwrap();
+    }
+
+    /// Opens a connection on which anything can be sent.
+    pub(crate) async fn connect(&self) -> Wire {
+        Wire(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// Sends bytes on a connection of their own, and gives what comes back until the server closes it.
+    pub(crate) async fn exchange(&self, sent: impl AsRef<[u8]>) -> String {
+        let mut wire = self.connect().await;
+        wire.send(sent).await;
+        wire.read_to_end().await
+    }
+}
+
+/// A connection without a client library that would hide what is sent.
+pub(crate) struct Wire(TcpStream);
+
+impl Wire {
+    /// Sends bytes; a server that has closed already is no failure.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        drop(self.0.write_all(bytes.as_ref()).await);
+    }
+
+    /// Reads until the server closes.
+    pub(crate) async fn read_to_end(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
+        let _: Result<usize, _> = read.expect("the server did not close the connection");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads one answer with a `Content-Length`, or without a body.
+    pub(crate) async fn read_answer(&mut self) -> String {
+        let mut bytes = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let head = head.to_ascii_lowercase();
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if length.map_or(0, |length| length.parse().unwrap()) <= body.len() {
+                    return text;
+                }
+            }
+            let mut piece = [0; 4096];
+            let count = timeout(PATIENCE, self.0.read(&mut piece)).await.expect("no answer came").unwrap_or(0);
+            assert_ne!(count, 0, "the connection was closed without a whole answer: {text:?}");
+            bytes.extend_from_slice(&piece[..count]);
+        }
+    }
+
+    /// Closes it.
+    pub(crate) fn close(self) {
+        drop(self);
+    }
+}
+
+/// The status of a raw answer.
+pub(crate) fn status_of(answer: &str) -> u16 {
+    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("not an answer: {answer:?}"))
+}
+
+/// The value of a header in a raw answer.
+pub(crate) fn header_of<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+    head.lines().skip(1).filter_map(|line| line.split_once(": ")).find_map(|(found, value)| {
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+/// The body of a raw answer as JSON.
+pub(crate) fn body_of(answer: &str) -> serde_json::Value {
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON in {answer:?}"))
+}
