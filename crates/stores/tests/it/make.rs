@@ -1,0 +1,162 @@
+//! Things to store: each is made of a number, and two of one number are equal.
+
+use std::time::Duration;
+
+use model::{
+    Account, ActionName, ApiKey, CheckedPassword, Execution, ExecutionId, ExecutionOutcome, Failure, KeyHash,
+    KeyId, KeyName, KeyPrefix, PasswordHash, PluginName, Role, Scopes, SecurityEvent, SecurityEventId,
+    SecurityEventKind, Session, SessionId, Source, Timestamp, TokenDigest, User, UserId,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+/// A moment in the middle of a day.
+const BEGIN: i64 = 1_770_033_600_000;
+
+pub(crate) fn moment(millis: i64) -> Timestamp {
+    Timestamp::from_millis(BEGIN + millis)
+}
+
+/// An identifier of version 7 made at `millis`.
+pub(crate) fn uuid(millis: i64, number: u64) -> Uuid {
+    let time = u128::try_from(BEGIN + millis).unwrap();
+    Uuid::from_u128((time << 80) | (0x7 << 76) | (0x2 << 62) | u128::from(number))
+}
+
+pub(crate) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap()
+}
+
+pub(crate) fn user_id(number: u64) -> UserId {
+    UserId::from_uuid(uuid(count(number), number))
+}
+
+pub(crate) fn account(number: u64) -> Account {
+    let user = User {
+        id: user_id(number),
+        email: format!("user{number}@example.org").parse().unwrap(),
+        username: format!("user{number}").parse().unwrap(),
+        role: Role::User,
+        is_active: true,
+        is_email_verified: false,
+        last_login: None,
+        metadata: None,
+        created_at: moment(count(number)),
+        updated_at: moment(count(number)),
+    };
+    Account {
+        user,
+        password_hash: password_hash(number),
+    }
+}
+
+pub(crate) fn admin(number: u64) -> Account {
+    let mut account = account(number);
+    account.user.role = Role::Admin;
+    account
+}
+
+pub(crate) fn password_hash(number: u64) -> PasswordHash {
+    PasswordHash::new(format!("$2b$10$hash{number}"))
+}
+
+pub(crate) fn checked(number: u64) -> CheckedPassword {
+    CheckedPassword {
+        hash: password_hash(number),
+        renewed: None,
+    }
+}
+
+pub(crate) fn digest(number: u64) -> TokenDigest {
+    TokenDigest(bytes(number))
+}
+
+pub(crate) fn bytes(number: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+pub(crate) fn session(owner: UserId, number: u64) -> Session {
+    Session {
+        id: SessionId::from_uuid(uuid(count(number), number)),
+        user_id: owner,
+        refresh_token: digest(number),
+        created_at: moment(count(number)),
+        expires_at: moment(1_000_000),
+    }
+}
+
+pub(crate) fn event(owner: UserId, number: u64) -> SecurityEvent {
+    SecurityEvent {
+        id: SecurityEventId::from_uuid(uuid(count(number), number)),
+        user_id: owner,
+        kind: SecurityEventKind::PasswordChanged,
+        ip_address: Some("192.0.2.7".into()),
+        created_at: moment(count(number)),
+    }
+}
+
+pub(crate) fn prefix(number: u64) -> KeyPrefix {
+    KeyPrefix::parse(&format!("mcp_{number:012}")).unwrap()
+}
+
+pub(crate) fn key(owner: UserId, number: u64) -> ApiKey {
+    ApiKey {
+        id: KeyId::from_uuid(uuid(count(number), number)),
+        name: KeyName::parse(&format!("key {}", number % 3)).unwrap(),
+        prefix: prefix(number),
+        user_id: owner,
+        scopes: Scopes::default(),
+        is_active: true,
+        expires_at: None,
+        last_used_at: None,
+        usage_count: 0,
+        rate_limit: None,
+        created_at: moment(count(number)),
+    }
+}
+
+pub(crate) fn key_hash(number: u64) -> KeyHash {
+    KeyHash(bytes(number))
+}
+
+pub(crate) fn plugin(name: &str) -> PluginName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn action(name: &str) -> ActionName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn execution(number: u64) -> Execution {
+    Execution {
+        id: ExecutionId::from_uuid(uuid(count(number), number)),
+        plugin: plugin("sample"),
+        action: action("echo"),
+        payload: json!({ "message": format!("hello {number}") }),
+        outcome: ExecutionOutcome::Success(json!({ "message": format!("hello {number}") })),
+        duration: Duration::from_micros(1500 + number),
+        user_id: Some(user_id(1)),
+        task_id: None,
+        source: Source::Rest,
+        ip_address: Some("192.0.2.7".into()),
+        user_agent: Some("test/1.0".into()),
+        created_at: moment(count(number)),
+    }
+}
+
+pub(crate) fn running(number: u64) -> Execution {
+    Execution {
+        outcome: ExecutionOutcome::Running,
+        duration: Duration::ZERO,
+        ..execution(number)
+    }
+}
+
+pub(crate) fn failure() -> ExecutionOutcome {
+    ExecutionOutcome::Failure(Failure {
+        code: "plugin_failed".into(),
+        message: "it fell over".into(),
+    })
+}
