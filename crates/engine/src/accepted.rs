@@ -16,7 +16,7 @@ use crate::usage::KeyCounter;
 /// How long an answer is kept at most. What this process changes takes effect at once; this bounds how long a
 /// change that it isn't told of goes unnoticed.
 const LIFETIME: Duration = Duration::from_secs(30);
-/// How many answers are kept at most: some 30 MB when full.
+/// How many answers are kept at most: some 50 MB when full.
 const MAX_ENTRIES: u64 = 100_000;
 /// In how many groups accounts are forgotten: a change to one account costs the others of its group a look-up.
 const GROUPS: usize = 4096;
