@@ -89,7 +89,7 @@ pub struct Auth {
     /// Key that acts as the built-in admin; never a sample, at least 32 bytes.
     pub admin_api_key: Option<Secret>,
     /// Binary logarithm of the rounds of a password hash, 4–16.
-    pub bcrypt_cost: u32,
+    pub bcrypt_cost: u8,
 }
 
 /// Where the `llm` plugin finds its models.
@@ -222,6 +222,9 @@ impl Config {
             return Err(Mistakes(mistakes));
         }
         config.complete();
+        for row in effective.iter_mut().filter(|row| row.name == "ALLOWED_HOSTS" && row.origin == Origin::Default) {
+            row.value = config.edge.allowed_hosts.to_string();
+        }
         Ok(Loaded {
             config,
             warnings,
@@ -307,6 +310,15 @@ impl AllowedHosts {
                 let bare = host.trim_start_matches('[').trim_end_matches(']');
                 hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(bare))
             }
+        }
+    }
+}
+
+impl Display for AllowedHosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Listed(hosts) => f.write_str(&hosts.join(",")),
         }
     }
 }

@@ -317,7 +317,7 @@ pub const SETTINGS: &[Setting] = &[
             min: 4,
             max: 16,
             unit: "",
-            put: |config, value| config.auth.bcrypt_cost = u32::try_from(value).unwrap_or_default(),
+            put: |config, value| config.auth.bcrypt_cost = u8::try_from(value).unwrap_or_default(),
         },
         ..TEXT
     },

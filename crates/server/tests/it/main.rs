@@ -6,3 +6,19 @@ mod config;
 mod fixture;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod caller;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod key;
+#[cfg(test)]
+mod user;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod lifecycle;

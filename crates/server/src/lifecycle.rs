@@ -1,0 +1,199 @@
+//! From the start of a server to its end.
+
+mod banner;
+
+use std::error::Error;
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use engine::{Engine, Pace};
+use model::Clock;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Loaded};
+use crate::edge;
+use crate::logs::{self, LogError};
+use crate::metrics::Metrics;
+use crate::state::AppState;
+use crate::system::SystemClock;
+use crate::wire::{self, WireError, Wired};
+
+/// How long the periodic duties and the store may take to end, after the requests have ended.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long threads that still work are waited for at the very end.
+const THREADS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// No log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// No threads, or no signals.
+    #[error("the server can't start: {0}")]
+    Start(io::Error),
+    /// No engine.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The address can't be listened on.
+    #[error("can't listen on {host}:{port}: {reason}")]
+    Bind {
+        /// HOST.
+        host: String,
+        /// PORT.
+        port: u16,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+}
+
+/// Serves until SIGTERM or SIGINT, then ends in order: no new requests, those in flight answered, everything written.
+///
+/// Answers 0 after an orderly end, 128 and the signal's number when a second signal cut it short, 1 when something
+/// could not be written.
+///
+/// # Errors
+/// [`LifecycleError`] when the server did not start, fit to be shown as it is.
+pub fn run(loaded: Loaded) -> Result<ExitCode, LifecycleError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let _log = logs::start(&loaded.config.logs, &clock)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(warning, "look at the configuration");
+    }
+    let served = runtime().map_err(LifecycleError::Start).and_then(|runtime| {
+        let served = runtime.block_on(serve(&loaded.config));
+        runtime.shutdown_timeout(THREADS_PATIENCE);
+        served
+    });
+    served.inspect_err(|error| {
+        // The command line tells it to the person at the terminal.
+        if !io::stdout().is_terminal() {
+            tracing::error!(%error, "the server did not start");
+        }
+    })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Builder::new_multi_thread().worker_threads(cores).thread_name("server").enable_all().build()
+}
+
+async fn serve(config: &Config) -> Result<ExitCode, LifecycleError> {
+    let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
+    let metrics = Arc::new(Metrics::new());
+    let Wired { engine, ids, warnings } = wire::open(config, Arc::<Metrics>::clone(&metrics))?;
+    for warning in &warnings {
+        tracing::warn!(warning, "look at the data directory");
+    }
+    let listener = bind(config).await?;
+    let address = listener.local_addr().map_err(LifecycleError::Start)?;
+    let stopping = CancellationToken::new();
+    let state = AppState::new(engine.clone(), config.edge.clone(), metrics, ids, stopping.clone());
+    let duties = TaskTracker::new();
+    let pace = Pace { stop: CancellationToken::new() };
+    for duty in engine.duties() {
+        let pace = pace.clone();
+        duties.spawn(async move { pace.drive(duty).await });
+    }
+    banner::announce(config, address, &engine).await;
+    let server = duties.spawn(edge::serve(listener, state, config.shutdown_grace));
+
+    let first = signals.next().await;
+    tracing::info!(signal = first.name, grace_ms = millis(config.shutdown_grace), "stopping");
+    stopping.cancel();
+    tokio::select! {
+        biased;
+        second = signals.next() => {
+            tracing::warn!(signal = second.name, "stopped at once by a second signal");
+            Ok(ExitCode::from(second.exit_code))
+        }
+        code = end(server, &pace, &duties, &engine) => Ok(code),
+    }
+}
+
+/// Ends everything in order: requests, duties, store.
+async fn end(server: JoinHandle<()>, pace: &Pace, duties: &TaskTracker, engine: &Engine) -> ExitCode {
+    let mut ended_well = true;
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the listener did not end well");
+        ended_well = false;
+    }
+    pace.stop.cancel();
+    duties.close();
+    if timeout(CLOSING_PATIENCE, duties.wait()).await.is_err() {
+        tracing::warn!("a periodic duty did not end in time");
+    }
+    match timeout(CLOSING_PATIENCE, engine.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn Error, "not everything could be written");
+            ended_well = false;
+        }
+        Err(_) => {
+            tracing::error!("the store did not close in time");
+            ended_well = false;
+        }
+    }
+    if !ended_well {
+        return ExitCode::FAILURE;
+    }
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+async fn bind(config: &Config) -> Result<TcpListener, LifecycleError> {
+    let (host, port) = (config.host.as_str(), config.port);
+    TcpListener::bind((host, port)).await.map_err(|error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "the port is in use; stop what uses it, or choose another with --port".to_owned()
+            }
+            io::ErrorKind::AddrNotAvailable => "HOST is no address of this machine".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "not permitted; ports below 1024 are for privileged processes, choose another with --port".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        LifecycleError::Bind { host: host.to_owned(), port, reason }
+    })
+}
+
+/// The two signals that ask a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// A signal that came.
+struct Received {
+    name: &'static str,
+    /// What a shell shows for a process that the signal ended.
+    exit_code: u8,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> Received {
+        tokio::select! {
+            _ = self.terminate.recv() => Received { name: "SIGTERM", exit_code: 143 },
+            _ = self.interrupt.recv() => Received { name: "SIGINT", exit_code: 130 },
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

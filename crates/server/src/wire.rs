@@ -1,0 +1,113 @@
+//! The one place that names concrete adapters: from a configuration to an engine.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::thread;
+
+use backplane::LocalRateLimiter;
+use engine::{Engine, Ports, Settings};
+use model::{Clock, Entropy, Ids, Observer, Quota, Runtime};
+use runtimes::{Builtin, LlmSettings, ProviderSettings};
+use stores::{SqliteOptions, SqliteStore};
+
+use crate::config::secret::{GeneratedSecrets, SecretsError};
+use crate::config::{Config, Llm, LlmProvider};
+use crate::system::{SystemClock, SystemEntropy, SystemIds};
+
+/// An engine on its adapters, with what its opener should tell.
+pub struct Wired {
+    /// Ready to work; its owner closes it.
+    pub engine: Engine,
+    /// Where identifiers come from.
+    pub ids: Arc<dyn Ids>,
+    /// One line for each thing that was put right.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The data directory or its secrets.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The store, a plugin or a setting.
+    #[error("{}", chain(.0))]
+    Part(#[from] model::Error),
+}
+
+/// Opens the store of `config.data_dir` and puts the engine together on it.
+///
+/// The store belongs to this process until the engine is closed.
+///
+/// # Errors
+/// [`WireError`], fit to be shown as it is.
+pub fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<Wired, WireError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let (secrets, warnings) = GeneratedSecrets::open(&config.data_dir, entropy.as_ref())?;
+    let store = SqliteStore::open(&config.data_dir, &SqliteOptions::default())?;
+    let builtin: Arc<dyn Runtime> = Arc::new(Builtin::new(llm_settings(&config.llm), Arc::clone(&entropy))?);
+    let ids: Arc<dyn Ids> = Arc::new(SystemIds::new(Arc::clone(&clock), Arc::clone(&entropy)));
+    let ports = Ports {
+        store: Arc::new(store),
+        limiter: Arc::new(LocalRateLimiter::default()),
+        runtimes: vec![builtin],
+        clock,
+        ids: Arc::clone(&ids),
+        entropy,
+        observer,
+    };
+    let engine = Engine::new(ports, settings(config, secrets))?;
+    Ok(Wired { engine, ids, warnings })
+}
+
+fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
+    let auth = &config.auth;
+    let limits = &config.rate_limits;
+    Settings {
+        access_token_secret: auth.jwt_secret.clone().unwrap_or(secrets.jwt),
+        access_token_lifetime: auth.jwt_expires_in,
+        refresh_token_secret: auth.refresh_token_secret.clone().unwrap_or(secrets.refresh_token),
+        refresh_token_lifetime: auth.refresh_token_expires_in,
+        sealing_secret: secrets.sealing,
+        admin_api_key: auth.admin_api_key.clone(),
+        password_cost: auth.bcrypt_cost,
+        password_workers: thread::available_parallelism().map_or(1, usize::from),
+        anonymous_quota: Quota { requests: limits.max_requests, window: limits.window },
+        principal_quota: Quota { requests: limits.user_max_requests, window: limits.window },
+    }
+}
+
+fn llm_settings(llm: &Llm) -> LlmSettings {
+    LlmSettings {
+        provider: match llm.provider {
+            LlmProvider::OpenAi => runtimes::LlmProvider::OpenAi,
+            LlmProvider::Anthropic => runtimes::LlmProvider::Anthropic,
+        },
+        model: llm.model.clone(),
+        openai: ProviderSettings {
+            api_key: llm.openai_api_key.clone(),
+            base_url: llm.openai_base_url.clone(),
+        },
+        anthropic: ProviderSettings {
+            api_key: llm.anthropic_api_key.clone(),
+            base_url: llm.anthropic_base_url.clone(),
+        },
+        ..LlmSettings::default()
+    }
+}
+
+/// An error with its causes, in one line: here the reader is the operator, who needs them.
+fn chain(error: &model::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(known) = cause {
+        let text = known.to_string();
+        // Some messages quote their cause already.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = known.source();
+    }
+    line
+}
