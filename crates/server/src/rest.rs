@@ -5,7 +5,6 @@
 
 use axum::{Extension, Router};
 use serde_json::Value;
-use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{openapi, rest::docs::Docs, state::AppState};
@@ -24,24 +23,24 @@ mod user;
 /// Every route, without the layers around them.
 #[must_use]
 pub fn router() -> Router<AppState> {
-    let (routes, drawn) = draw();
-    let docs = Docs::new(&openapi::complete(drawn));
-    routes.nest("/api", interface().into()).layer(Extension(docs))
+    let (routes, pages, document) = draw();
+    let docs = Docs::new(&document);
+    routes.nest("/api", interface().into()).merge(pages.layer(Extension(docs)))
 }
 
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> Value {
-    openapi::complete(draw().1)
+    draw().2
 }
 
-fn draw() -> (Router<AppState>, OpenApi) {
-    OpenApiRouter::default()
-        .nest("/api/v1", interface())
-        .merge(tools())
-        .merge(operations())
-        .merge(pages())
-        .split_for_parts()
+/// The routes, the pages that show the document beside them, and the document.
+fn draw() -> (Router<AppState>, Router<AppState>, Value) {
+    let interfaces = OpenApiRouter::default().nest("/api/v1", interface()).merge(tools());
+    let (routes, mut drawn) = interfaces.merge(operations()).split_for_parts();
+    let (pages, drawn_pages) = pages().split_for_parts();
+    drawn.merge(drawn_pages);
+    (routes, pages, openapi::complete(drawn))
 }
 
 /// What stands under `/api/v1` and `/api`.
@@ -93,16 +92,4 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::file))
         .routes(routes!(setup::show, setup::submit))
         .routes(routes!(setup::style))
-}
-
-#[cfg(test)]
-mod dump {
-    #[test]
-    fn dump() {
-        std::fs::write(
-            "/tmp/s3/openapi.json",
-            serde_json::to_string_pretty(&super::openapi()).unwrap(),
-        )
-        .unwrap();
-    }
 }
