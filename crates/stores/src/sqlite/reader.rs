@@ -118,3 +118,46 @@ impl Pool {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::ErrorKind;
+
+    use super::*;
+    use crate::sqlite::connection::open_first;
+
+    fn readers(deadline: Duration) -> (tempfile::TempDir, Readers) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.sqlite3");
+        std::fs::write(&path, "").unwrap();
+        drop(open_first(&path, 256).unwrap());
+        let readers = Readers::new(path, (1, 256), deadline, Arc::new(Condition::default()));
+        (directory, readers)
+    }
+
+    #[tokio::test]
+    async fn a_read_without_end_is_stopped_and_its_connection_reads_on() {
+        let (_directory, readers) = readers(Duration::from_millis(50));
+        let endless = readers
+            .read(|connection| {
+                let sql =
+                    "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+                Ok(connection.query_row(sql, (), |row| row.get::<_, i64>(0))?)
+            })
+            .await;
+        assert_eq!(endless.unwrap_err().kind(), ErrorKind::Unavailable);
+        let one = readers
+            .read(|connection| Ok(connection.query_row("SELECT 1", (), |row| row.get::<_, i64>(0))?))
+            .await;
+        assert_eq!(one.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_can_not_write() {
+        let (_directory, readers) = readers(Duration::from_secs(5));
+        let written = readers
+            .read(|connection| Ok(connection.execute("INSERT INTO fact VALUES ('a', 1)", ())?))
+            .await;
+        assert!(written.is_err());
+    }
+}

@@ -383,3 +383,6 @@ impl WriterLoop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,6 @@
-//! The embedded store alone.
+//! The embedded store alone: its files, and what can happen to them.
+
+mod damage;
+mod disk;
+mod exclusive;
+mod place;
