@@ -6,7 +6,7 @@
 
 use std::{
     error::Error,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,8 +15,9 @@ use std::{
 };
 
 use model::{
-    ActionName, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore as _, PageLimit,
-    PageRequest, PluginName, Sort, Source, Store as _, Timestamp, UserId,
+    ActionName, Direction, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStatus,
+    ExecutionStore as _, Failure, PageLimit, PageRequest, PluginName, Sort, Source, Store as _, Timestamp,
+    UserId,
 };
 use nix::sys::{
     resource::{UsageWho, getrusage},
@@ -26,12 +27,19 @@ use serde_json::json;
 use stores::{SqliteOptions, SqliteStore};
 use uuid::{NoContext, Timestamp as UuidTime, Uuid};
 
+/// When the first record is accepted.
+const BEGIN_SECONDS: u64 = 1_770_000_000;
+
+/// One in so many executions fails.
+const RARELY: u64 = 9973;
+
 /// What one run of the benchmark varies.
 struct Scenario {
     title: &'static str,
     callers: u64,
     users: u64,
     message_bytes: usize,
+    has_lists: bool,
 }
 
 const SCENARIOS: [Scenario; 5] = [
@@ -40,30 +48,35 @@ const SCENARIOS: [Scenario; 5] = [
         callers: 1,
         users: 1,
         message_bytes: 40,
+        has_lists: false,
     },
     Scenario {
         title: "64 callers of one account",
         callers: 64,
         users: 1,
         message_bytes: 40,
+        has_lists: false,
     },
     Scenario {
         title: "64 callers of 64 accounts",
         callers: 64,
         users: 64,
         message_bytes: 40,
+        has_lists: true,
     },
     Scenario {
         title: "64 callers, 400 B twice",
         callers: 64,
         users: 1,
         message_bytes: 400,
+        has_lists: false,
     },
     Scenario {
         title: "256 callers of one account",
         callers: 256,
         users: 1,
         message_bytes: 40,
+        has_lists: false,
     },
 ];
 
@@ -84,12 +97,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     for scenario in &SCENARIOS {
         let directory = tempfile::tempdir_in(&place)?;
         let store = Arc::new(SqliteStore::open(directory.path(), &SqliteOptions::default())?);
-        runtime.block_on(measure(store, scenario, Duration::from_secs(seconds)))?;
+        let log = directory.path().join("store.sqlite3-wal");
+        runtime.block_on(measure(&store, scenario, (Duration::from_secs(seconds), &log)))?;
+        if scenario.has_lists {
+            runtime.block_on(measure_lists(&store))?;
+        }
+        runtime.block_on(store.close())?;
     }
     Ok(())
 }
 
-async fn measure(store: Arc<SqliteStore>, scenario: &Scenario, span: Duration) -> Result<(), Box<dyn Error>> {
+async fn measure(
+    store: &Arc<SqliteStore>,
+    scenario: &Scenario,
+    (span, log): (Duration, &Path),
+) -> Result<(), Box<dyn Error>> {
     let is_over = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicU64::new(0));
     let mut callers = tokio::task::JoinSet::new();
@@ -97,13 +119,15 @@ async fn measure(store: Arc<SqliteStore>, scenario: &Scenario, span: Duration) -
     for caller in 0..scenario.callers {
         let user_id = UserId::from_uuid(Uuid::from_u64_pair(7, caller % scenario.users.max(1)));
         let message = "x".repeat(scenario.message_bytes);
-        let (store, is_over, count) = (Arc::clone(&store), Arc::clone(&is_over), Arc::clone(&count));
+        let (store, is_over, count) = (Arc::clone(store), Arc::clone(&is_over), Arc::clone(&count));
         callers.spawn(async move {
             while !is_over.load(Ordering::Relaxed) {
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                store
-                    .record_execution(execution(user_id, number, &message)?)
-                    .await?;
+                let mut execution = execution(user_id, number, &message)?;
+                if number.is_multiple_of(RARELY) {
+                    execution.outcome = ExecutionOutcome::Failure(rare());
+                }
+                store.record_execution(execution).await?;
             }
             Ok::<(), model::Error>(())
         });
@@ -117,41 +141,92 @@ async fn measure(store: Arc<SqliteStore>, scenario: &Scenario, span: Duration) -
     }
     let (elapsed, cpu) = (begin.elapsed(), cpu_micros()? - cpu_before);
     let total = count.load(Ordering::Relaxed);
-    let listed = list_time(&store).await?;
-    store.close().await?;
     println!(
-        "{:<30}{:>12.0}{:>16.1}{:>14.2}",
+        "{:<30}{:>12.0}{:>16.1}{:>12.1}",
         scenario.title,
         to_f64(total) / elapsed.as_secs_f64(),
         to_f64(u64::try_from(cpu)?) / to_f64(total),
-        listed.as_secs_f64() * 1e3,
+        to_f64(std::fs::metadata(log)?.len()) / 1048576.0,
     );
     Ok(())
 }
 
-async fn list_time(store: &SqliteStore) -> Result<Duration, model::Error> {
-    let filter = ExecutionFilter {
-        user_id: Some(UserId::from_uuid(Uuid::from_u64_pair(7, 0))),
-        ..ExecutionFilter::default()
+fn filters() -> Result<Vec<(&'static str, ExecutionFilter)>, Box<dyn Error>> {
+    let all = ExecutionFilter::default;
+    let own = || ExecutionFilter {
+        user_id: Some(UserId::from_uuid(Uuid::from_u64_pair(7, 1))),
+        ..all()
     };
+    let since = Some(Timestamp::from_millis(
+        i64::try_from(BEGIN_SECONDS * 1000)? + 5_000,
+    ));
+    Ok(vec![
+        ("all", all()),
+        (
+            "all, by plugin",
+            ExecutionFilter {
+                plugin: Some("sample".parse()?),
+                ..all()
+            },
+        ),
+        (
+            "all, a rare status",
+            ExecutionFilter {
+                status: Some(ExecutionStatus::Failure),
+                ..all()
+            },
+        ),
+        ("all, since", ExecutionFilter { since, ..all() }),
+        ("own", own()),
+        (
+            "own, a rare status",
+            ExecutionFilter {
+                status: Some(ExecutionStatus::Failure),
+                ..own()
+            },
+        ),
+        ("own, since", ExecutionFilter { since, ..own() }),
+        (
+            "nobody's",
+            ExecutionFilter {
+                user_id: Some(UserId::from_uuid(Uuid::nil())),
+                ..all()
+            },
+        ),
+    ])
+}
+
+/// Times first pages of 20, newest first, each with its total.
+async fn measure_lists(store: &SqliteStore) -> Result<(), Box<dyn Error>> {
+    const LISTS: u32 = 50;
     let request = PageRequest {
         limit: PageLimit::default(),
         sort: Sort {
             field: (),
-            direction: model::Direction::Descending,
+            direction: Direction::Descending,
         },
         after: None,
     };
-    let begin = Instant::now();
-    const LISTS: u32 = 100;
-    for _ in 0..LISTS {
-        store.list_executions(&filter, &request).await?;
+    for (title, filter) in filters()? {
+        let begin = Instant::now();
+        let mut total = 0;
+        for _ in 0..LISTS {
+            total = store.list_executions(&filter, &request).await?.total;
+        }
+        let millis = begin.elapsed().as_secs_f64() * 1e3 / f64::from(LISTS);
+        println!("    list: {title:<20}{total:>12} in all {millis:>10.2} ms");
     }
-    Ok(begin.elapsed() / LISTS)
+    Ok(())
+}
+
+fn rare() -> Failure {
+    Failure {
+        code: "plugin_failed".into(),
+        message: "seldom".into(),
+    }
 }
 
 fn execution(user_id: UserId, number: u64, message: &str) -> Result<Execution, model::Error> {
-    const BEGIN_SECONDS: u64 = 1_770_000_000;
     // Ids grow, and their time is that of the record, as in the server.
     let millis = number / 16;
     let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;

@@ -1,10 +1,9 @@
 //! Moves what is in the write-ahead log to its place in the database, beside the writer.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{Builder, JoinHandle},
@@ -15,18 +14,23 @@ use rusqlite::Connection;
 
 use super::{connection::open_again, failure::Condition};
 
-/// After how many commits a checkpoint is made: under load that is some megabytes of log.
-const COMMITS: u32 = 256;
+/// How often the length of the log is looked at, in commits.
+const LOOK_EVERY: u32 = 8;
 
-/// Beyond how many pages of 4 KiB the log is to be begun anew. It can be only at a moment when all of it is
-/// checkpointed and nobody reads from it, so the writer is asked to make that moment.
-const LONG_LOG_PAGES: i64 = 8192;
+/// How many pages of 4 KiB wait in the log when a checkpoint is made: 8 MiB.
+const DUE_PAGES: i64 = 2048;
 
-/// Makes checkpoints on a thread of its own, so that no commit waits for them.
+/// From how many pages on the log is to be begun anew: 32 MiB. It can be only when all of it is checkpointed, so
+/// the writer itself does the little that came after the thread's last checkpoint.
+const LONG_PAGES: i64 = 4 * DUE_PAGES;
+
+/// From how many pages on the writer does so even when much is left to do: 256 MiB.
+const TOO_LONG_PAGES: i64 = 32 * DUE_PAGES;
+
+/// Makes checkpoints on a thread of its own, so that few commits wait for them.
 pub(super) struct Checkpointer {
     nudge: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    is_log_long: Arc<AtomicBool>,
     commits: u32,
 }
 
@@ -37,34 +41,37 @@ impl Checkpointer {
     /// `Unavailable` when the system has no thread to give.
     pub(super) fn start(path: PathBuf, condition: Arc<Condition>) -> Result<Self> {
         let (nudge, nudges) = sync_channel(1);
-        let is_log_long = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&is_log_long);
         let thread = Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || run(&path, &nudges, &flag, &condition))
+            .spawn(move || run(&path, &nudges, &condition))
             .map_err(|error| {
                 Error::unavailable("no thread can be started for the store's checkpoints").source(error)
             })?;
         Ok(Self {
             nudge: Some(nudge),
             thread: Some(thread),
-            is_log_long,
             commits: 0,
         })
     }
 
-    /// Takes note of a commit; begins the log anew when it has become long.
+    /// Takes note of a commit; sees to it from time to time that the log does not become long.
     pub(super) fn after_commit(&mut self, writer: &Connection, condition: &Condition) {
         self.commits = self.commits.saturating_add(1);
-        if self.is_log_long.swap(false, Ordering::AcqRel) {
-            checkpoint(writer, "PASSIVE", condition);
+        if self.commits < LOOK_EVERY {
+            return;
         }
-        if self.commits >= COMMITS {
-            self.commits = 0;
-            if let Some(nudge) = &self.nudge {
-                // Full means that a checkpoint is due already.
-                let _ = nudge.try_send(());
-            }
+        self.commits = 0;
+        let Some(log) = checkpoint(writer, "NOOP", condition) else {
+            return;
+        };
+        let due = log.pages.saturating_sub(log.done);
+        if log.pages > TOO_LONG_PAGES || (log.pages > LONG_PAGES && due < DUE_PAGES) {
+            checkpoint(writer, "PASSIVE", condition);
+        } else if due >= DUE_PAGES
+            && let Some(nudge) = &self.nudge
+        {
+            // Full means that the thread was told already.
+            let _ = nudge.try_send(());
         }
     }
 
@@ -90,7 +97,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(path: &std::path::Path, nudges: &Receiver<()>, is_log_long: &AtomicBool, condition: &Condition) {
+fn run(path: &Path, nudges: &Receiver<()>, condition: &Condition) {
     const CACHE_KIB: u32 = 256;
     let mut connection = None;
     while nudges.recv().is_ok() {
@@ -99,24 +106,35 @@ fn run(path: &std::path::Path, nudges: &Receiver<()>, is_log_long: &AtomicBool, 
                 .inspect_err(|error| tracing::warn!(%error, "the store's log can't be checkpointed now"))
                 .ok();
         }
-        let pages = connection
-            .as_ref()
-            .and_then(|connection| checkpoint(connection, "PASSIVE", condition));
-        if pages.is_some_and(|pages| pages > LONG_LOG_PAGES) {
-            is_log_long.store(true, Ordering::Release);
+        if let Some(connection) = &connection {
+            checkpoint(connection, "PASSIVE", condition);
         }
     }
 }
 
-/// Makes a checkpoint, and gives how many pages the log held.
-fn checkpoint(connection: &Connection, mode: &str, condition: &Condition) -> Option<i64> {
-    let result = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), (), |row| row.get(1));
-    match result {
-        Ok(pages) => Some(pages),
-        Err(error) => {
-            condition.note(&error);
+/// The log after a checkpoint.
+struct Log {
+    /// How many pages it holds.
+    pages: i64,
+    /// How many of them are in their place.
+    done: i64,
+}
+
+fn checkpoint(connection: &Connection, mode: &str, condition: &Condition) -> Option<Log> {
+    let result = connection
+        .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))
+        .and_then(|mut statement| {
+            statement.query_row((), |row| {
+                Ok(Log {
+                    pages: row.get(1)?,
+                    done: row.get(2)?,
+                })
+            })
+        });
+    result
+        .inspect_err(|error| {
+            condition.note(error);
             tracing::warn!(%error, mode, "a checkpoint of the store failed");
-            None
-        }
-    }
+        })
+        .ok()
 }
