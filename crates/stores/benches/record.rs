@@ -80,7 +80,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     // Cargo adds `--bench`.
     let mut arguments = std::env::args()
         .skip(1)
@@ -92,7 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     println!(
         "{:<30}{:>12}{:>16}{:>14}",
-        "", "records/s", "CPU us/record", "list, ms"
+        "", "records/s", "CPU us/record", "log, MiB"
     );
     for scenario in &SCENARIOS {
         let directory = tempfile::tempdir_in(&place)?;
@@ -111,7 +111,7 @@ async fn measure(
     store: &Arc<SqliteStore>,
     scenario: &Scenario,
     (span, log): (Duration, &Path),
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let is_over = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicU64::new(0));
     let mut callers = tokio::task::JoinSet::new();
@@ -151,7 +151,7 @@ async fn measure(
     Ok(())
 }
 
-fn filters() -> Result<Vec<(&'static str, ExecutionFilter)>, Box<dyn Error>> {
+fn filters() -> Result<Vec<(&'static str, ExecutionFilter)>, Box<dyn Error + Send + Sync>> {
     let all = ExecutionFilter::default;
     let own = || ExecutionFilter {
         user_id: Some(UserId::from_uuid(Uuid::from_u64_pair(7, 1))),
@@ -197,7 +197,7 @@ fn filters() -> Result<Vec<(&'static str, ExecutionFilter)>, Box<dyn Error>> {
 }
 
 /// Times first pages of 20, newest first, each with its total.
-async fn measure_lists(store: &SqliteStore) -> Result<(), Box<dyn Error>> {
+async fn measure_lists(store: &SqliteStore) -> Result<(), Box<dyn Error + Send + Sync>> {
     const LISTS: u32 = 50;
     let request = PageRequest {
         limit: PageLimit::default(),

@@ -25,8 +25,13 @@ CREATE TABLE user (
 CREATE UNIQUE INDEX user_by_id ON user (id);
 CREATE UNIQUE INDEX user_by_email ON user (email_folded);
 CREATE UNIQUE INDEX user_by_username ON user (username_folded);
-CREATE INDEX user_by_role ON user (role, is_active, id);
+CREATE INDEX user_by_standing ON user (role, is_active, id);
+CREATE INDEX user_by_role ON user (role, id);
+CREATE INDEX user_by_role_and_email ON user (role, email_folded, id);
+CREATE INDEX user_by_role_and_username ON user (role, username_folded, id);
 CREATE INDEX user_by_activity ON user (is_active, id);
+CREATE INDEX user_by_activity_and_email ON user (is_active, email_folded, id);
+CREATE INDEX user_by_activity_and_username ON user (is_active, username_folded, id);
 CREATE INDEX user_by_creation ON user (created_at);
 -- Holds all that a search for a part of an address or name looks at.
 CREATE INDEX user_by_names ON user (id, email_folded, username_folded, role, is_active);
