@@ -60,7 +60,10 @@ impl Speaker {
     /// `tasks` owns the streams of HTTP/2 connections.
     pub(super) fn new(router: Router, tasks: TaskTracker, ends: Ends) -> Self {
         let mut builder = Builder::new(Streams(tasks));
-        builder.http1().max_buf_size(MAX_HEAD_BYTES).timer(TokioTimer::new());
+        builder
+            .http1()
+            .max_buf_size(MAX_HEAD_BYTES)
+            .timer(TokioTimer::new());
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -69,14 +72,21 @@ impl Speaker {
             .max_local_error_reset_streams(64)
             .max_pending_accept_reset_streams(20)
             .max_send_buf_size(64 * 1024);
-        Self { builder, router, ends }
+        Self {
+            builder,
+            router,
+            ends,
+        }
     }
 
     /// Serves one connection to its end.
     pub(super) async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let link = Arc::new(Link::new(peer.ip()));
         let socket = TokioIo::new(Socket::new(stream, Arc::clone(&link)));
-        let door = Door { router: self.router, link: Arc::clone(&link) };
+        let door = Door {
+            router: self.router,
+            link: Arc::clone(&link),
+        };
         let mut connection = pin!(self.builder.serve_connection(socket, door));
         let mut stop = pin!(self.ends.stop.cancelled());
         let mut linger = pin!(sleep_until(Instant::now()));
@@ -128,7 +138,11 @@ struct Patience {
 
 impl Patience {
     fn new(link: Arc<Link>) -> Self {
-        Self { link, progress: 0, quiet_ticks: 0 }
+        Self {
+            link,
+            progress: 0,
+            quiet_ticks: 0,
+        }
     }
 
     fn look(&mut self) -> Verdict {

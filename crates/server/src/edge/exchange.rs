@@ -36,7 +36,15 @@ impl Exchange {
         if let Some(link) = &link {
             link.note_begun();
         }
-        Self { state, context, link, route, method, started: Instant::now(), is_answered: false }
+        Self {
+            state,
+            context,
+            link,
+            route,
+            method,
+            started: Instant::now(),
+            is_answered: false,
+        }
     }
 
     /// Ends it with an answer.
@@ -51,8 +59,12 @@ impl Exchange {
         let (code, request_id, cause) = (error.code().as_str(), self.context.id(), Causes(error));
         match error.kind() {
             ErrorKind::Bug => tracing::error!(code, request_id, %cause, "a request failed by a defect"),
-            ErrorKind::Unavailable => tracing::warn!(code, request_id, %cause, "a request could not be served"),
-            _ if error.source().is_some() => tracing::debug!(code, request_id, %cause, "a request was refused"),
+            ErrorKind::Unavailable => {
+                tracing::warn!(code, request_id, %cause, "a request could not be served")
+            }
+            _ if error.source().is_some() => {
+                tracing::debug!(code, request_id, %cause, "a request was refused")
+            }
             _ => {}
         }
     }
@@ -60,7 +72,9 @@ impl Exchange {
     fn end(&self, status: u16, counted: StatusCode) {
         let took = self.started.elapsed();
         let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-        self.state.metrics().end_request(route, &self.method, counted, took);
+        self.state
+            .metrics()
+            .end_request(route, &self.method, counted, took);
         if let Some(link) = &self.link {
             link.note_ended();
         }
@@ -109,7 +123,9 @@ struct Who<'a>(Option<&'a Principal>);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(principal) = self.0 else { return f.write_str("anonymous") };
+        let Some(principal) = self.0 else {
+            return f.write_str("anonymous");
+        };
         match (principal.credential, principal.user_id()) {
             (Credential::Key(key), Some(user)) => write!(f, "user:{user} key:{key}"),
             (_, Some(user)) => write!(f, "user:{user}"),

@@ -51,15 +51,27 @@ impl Framing {
                 Place::Opaque => return Ok(()),
                 Place::Body(left) => {
                     let (after, left) = skip(rest, left);
-                    self.place = if left == 0 { Place::RequestLine } else { Place::Body(left) };
+                    self.place = if left == 0 {
+                        Place::RequestLine
+                    } else {
+                        Place::Body(left)
+                    };
                     after
                 }
                 Place::ChunkData(left) => {
                     let (after, left) = skip(rest, left);
-                    self.place = if left == 0 { Place::ChunkEnd } else { Place::ChunkData(left) };
+                    self.place = if left == 0 {
+                        Place::ChunkEnd
+                    } else {
+                        Place::ChunkData(left)
+                    };
                     after
                 }
-                Place::RequestLine | Place::Headers | Place::ChunkSize | Place::ChunkEnd | Place::Trailers => {
+                Place::RequestLine
+                | Place::Headers
+                | Place::ChunkSize
+                | Place::ChunkEnd
+                | Place::Trailers => {
                     let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
                         return self.keep(rest, bytes.len());
                     };
@@ -89,7 +101,9 @@ impl Framing {
 
     fn keep(&mut self, beginning: &[u8], offset: usize) -> Result<(), Ambiguous> {
         if self.line.len() + beginning.len() > MAX_LINE {
-            return Err(Ambiguous { offset: offset.saturating_sub(1) });
+            return Err(Ambiguous {
+                offset: offset.saturating_sub(1),
+            });
         }
         self.line.extend_from_slice(beginning);
         Ok(())
@@ -182,7 +196,11 @@ fn whole_number(value: &[u8]) -> Option<u64> {
 
 /// The size that a chunk's first line names; what follows a semicolon says nothing of the size.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
+    let size = line
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end();
     let is_plain = !size.is_empty() && size.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(size).ok().filter(|_| is_plain)?;
     u64::from_str_radix(text, 16).ok()

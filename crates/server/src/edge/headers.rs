@@ -28,19 +28,37 @@ const SECURITY: [(HeaderName, HeaderValue); 12] = [
              style-src 'self' https: 'unsafe-inline';upgrade-insecure-requests",
         ),
     ),
-    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
-    (HeaderName::from_static("origin-agent-cluster"), HeaderValue::from_static("?1")),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("origin-agent-cluster"),
+        HeaderValue::from_static("?1"),
+    ),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (
         header::STRICT_TRANSPORT_SECURITY,
         HeaderValue::from_static("max-age=31536000; includeSubDomains"),
     ),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
     (header::X_DNS_PREFETCH_CONTROL, HeaderValue::from_static("off")),
-    (HeaderName::from_static("x-download-options"), HeaderValue::from_static("noopen")),
+    (
+        HeaderName::from_static("x-download-options"),
+        HeaderValue::from_static("noopen"),
+    ),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN")),
-    (HeaderName::from_static("x-permitted-cross-domain-policies"), HeaderValue::from_static("none")),
+    (
+        HeaderName::from_static("x-permitted-cross-domain-policies"),
+        HeaderValue::from_static("none"),
+    ),
     (header::X_XSS_PROTECTION, HeaderValue::from_static("0")),
 ];
 
@@ -72,7 +90,9 @@ pub(super) fn complete(headers: &mut HeaderMap, id: HeaderValue) {
 /// Tells how many requests are left.
 pub(super) fn tell_limit(headers: &mut HeaderMap, decision: &Decision) {
     let reset = decision.reset_after;
-    let seconds = reset.as_secs().saturating_add(u64::from(reset.subsec_nanos() > 0));
+    let seconds = reset
+        .as_secs()
+        .saturating_add(u64::from(reset.subsec_nanos() > 0));
     headers.insert(RATE_LIMIT_LIMIT, decision.limit.into());
     headers.insert(RATE_LIMIT_REMAINING, decision.remaining.into());
     headers.insert(RATE_LIMIT_RESET, seconds.into());

@@ -55,7 +55,10 @@ impl<S> Layer<S> for Edge {
     type Service = Edged<S>;
 
     fn layer(&self, route: S) -> Edged<S> {
-        Edged { state: self.state.clone(), route }
+        Edged {
+            state: self.state.clone(),
+            route,
+        }
     }
 }
 
@@ -86,7 +89,9 @@ where
     S::Future: Send,
 {
     let link = request.extensions().get::<Arc<Link>>().map(Arc::clone);
-    let peer = link.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |link| link.peer());
+    let peer = link
+        .as_ref()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |link| link.peer());
     let id = request_id(request.headers(), state.ids());
     let context = Arc::new(RequestContext::new(id, peer));
     let template = request.extensions().get::<MatchedPath>().cloned();

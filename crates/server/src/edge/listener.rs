@@ -24,24 +24,33 @@ const ABORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Accepts connections until the state's `stopping` is cancelled; then waits up to `grace` for those that are open,
 /// and for work that outlives them.
 pub(super) async fn run(listener: TcpListener, router: Router, state: &AppState, grace: Duration) {
-    let ends = Ends { stop: state.stopping().clone(), abort: CancellationToken::new() };
+    let ends = Ends {
+        stop: state.stopping().clone(),
+        abort: CancellationToken::new(),
+    };
     let gate = Gate {
         speaker: Speaker::new(router, state.tasks().clone(), ends.clone()),
-        places: Arc::new(Semaphore::new(state.edge().max_connections.min(Semaphore::MAX_PERMITS))),
+        places: Arc::new(Semaphore::new(
+            state.edge().max_connections.min(Semaphore::MAX_PERMITS),
+        )),
         state: state.clone(),
     };
     gate.accept_all(&listener).await;
     // Connections that the system has accepted already would be reset with the listener.
-    while let (Ok(place), Some(Ok((stream, peer)))) =
-        (Arc::clone(&gate.places).try_acquire_owned(), listener.accept().now_or_never())
-    {
+    while let (Ok(place), Some(Ok((stream, peer)))) = (
+        Arc::clone(&gate.places).try_acquire_owned(),
+        listener.accept().now_or_never(),
+    ) {
         gate.admit(stream, peer, place);
     }
     drop(listener);
     drop(gate);
     state.tasks().close();
     if timeout(grace, state.tasks().wait()).await.is_err() {
-        tracing::warn!(open = state.tasks().len(), "connections are cut off: they did not end within the grace");
+        tracing::warn!(
+            open = state.tasks().len(),
+            "connections are cut off: they did not end within the grace"
+        );
         ends.abort.cancel();
         if timeout(ABORT_PATIENCE, state.tasks().wait()).await.is_err() {
             tracing::warn!(open = state.tasks().len(), "work is left unfinished");

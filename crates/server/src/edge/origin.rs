@@ -1,9 +1,7 @@
 //! Whose pages may ask, and under which names: hosts, origins, CORS.
 
 use axum::response::{IntoResponse as _, Response};
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority,
-};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority};
 use model::{Error, ErrorCode, Result};
 
 use crate::config::{AllowedHosts, CorsOrigins, Edge};
@@ -38,18 +36,25 @@ pub(super) fn check_host(uri: &Uri, version: Version, headers: &HeaderMap, edge:
     let header = first.map(parse_authority).transpose()?;
     let named = match (uri.authority(), header.as_ref()) {
         (Some(target), Some(header)) if target.as_str() != header.as_str() => {
-            return Err(malformed("the header Host names another host than the request's target"));
+            return Err(malformed(
+                "the header Host names another host than the request's target",
+            ));
         }
         (Some(target), _) => target,
         (None, Some(header)) => header,
         // What asks so old-fashioned is a load balancer that looks whether the server lives.
-        (None, None) if version == Version::HTTP_10 && edge.allowed_hosts == AllowedHosts::Any => return Ok(()),
+        (None, None) if version == Version::HTTP_10 && edge.allowed_hosts == AllowedHosts::Any => {
+            return Ok(());
+        }
         (None, None) => return Err(malformed("the header Host is missing")),
     };
     if edge.allowed_hosts.contains(named.host()) {
         return Ok(());
     }
-    Err(Error::new(ErrorCode::HostNotAllowed, "this server does not answer to that host name"))
+    Err(Error::new(
+        ErrorCode::HostNotAllowed,
+        "this server does not answer to that host name",
+    ))
 }
 
 /// Passes when no page of a foreign origin makes the request change something; gives the origin that may read the answer.
@@ -60,13 +65,18 @@ pub(super) fn check_origin(
     edge: &Edge,
 ) -> Result<Option<Reader>> {
     let mut origins = headers.get_all(header::ORIGIN).into_iter();
-    let Some(origin) = origins.next() else { return Ok(None) };
+    let Some(origin) = origins.next() else {
+        return Ok(None);
+    };
     let reader = allowed_reader(origin, &edge.cors_origins).filter(|_| origins.next().is_none());
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if reader.is_some() || is_safe || is_own(origin, uri, headers) {
         return Ok(reader);
     }
-    Err(Error::new(ErrorCode::OriginNotAllowed, "pages of that origin may not change anything here"))
+    Err(Error::new(
+        ErrorCode::OriginNotAllowed,
+        "pages of that origin may not change anything here",
+    ))
 }
 
 /// Tells whether a browser asks what a page of another origin may do (Fetch, CORS-preflight request).
@@ -106,7 +116,9 @@ fn allowed_reader(origin: &HeaderValue, allowed: &CorsOrigins) -> Option<Reader>
     let allowed = match allowed {
         CorsOrigins::Any => ANY,
         CorsOrigins::Listed(listed) => {
-            let is_listed = listed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()));
+            let is_listed = listed
+                .iter()
+                .any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()));
             is_listed.then(|| origin.clone())?
         }
     };
@@ -124,7 +136,9 @@ fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
 fn parse_authority(value: &HeaderValue) -> Result<Authority> {
     let parsed = Authority::try_from(value.as_bytes()).ok();
     let is_plain = |authority: &Authority| !authority.as_str().contains('@') && !authority.host().is_empty();
-    parsed.filter(is_plain).ok_or_else(|| malformed("the header Host is not a host name"))
+    parsed
+        .filter(is_plain)
+        .ok_or_else(|| malformed("the header Host is not a host name"))
 }
 
 fn malformed(message: &'static str) -> Error {

@@ -28,7 +28,8 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Socket {
     stream: TcpStream,
     framing: Framing,
-    is_refused: bool,
+    /// What the parser still gets of a request that is refused: the end of its head, then nothing.
+    refused_end: Option<&'static [u8]>,
     link: Arc<Link>,
     lingering: Option<Lingering>,
 }
@@ -41,7 +42,13 @@ struct Lingering {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, link: Arc<Link>) -> Self {
-        Self { stream, framing: Framing::default(), is_refused: false, link, lingering: None }
+        Self {
+            stream,
+            framing: Framing::default(),
+            refused_end: None,
+            link,
+            lingering: None,
+        }
     }
 
     fn note_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -53,21 +60,32 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_refused {
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData)));
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(end) = self.refused_end.as_mut() {
+            let count = end.len().min(buf.remaining());
+            let (now, later) = end.split_at(count);
+            buf.put_slice(now);
+            *end = later;
+            return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let refused = self.framing.follow(buf.filled().get(before..).unwrap_or_default());
+        let refused = self
+            .framing
+            .follow(buf.filled().get(before..).unwrap_or_default());
         if let Err(ambiguous) = refused {
-            // The parser meets a byte that it must refuse in place of the line's end, and answers 400.
+            // The parser meets a byte that it must refuse in place of the line's end, and answers 400. It waits
+            // for the end of the head before it looks, and then for no more.
             let end = before + ambiguous.offset;
             if let Some(byte) = buf.filled_mut().get_mut(end) {
                 *byte = 0;
             }
             buf.set_filled(end + 1);
-            self.is_refused = true;
+            self.refused_end = Some(b"\r\n\r\n");
         }
         self.link.note_head(self.framing.is_within_head());
         Poll::Ready(Ok(()))
@@ -106,7 +124,10 @@ impl AsyncWrite for Socket {
             empty @ None => {
                 ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
                 let until = Box::pin(sleep_until(Instant::now() + LINGER));
-                empty.insert(Lingering { until, bytes_left: LINGER_BYTES })
+                empty.insert(Lingering {
+                    until,
+                    bytes_left: LINGER_BYTES,
+                })
             }
         };
         let mut scratch = [0; 4096];

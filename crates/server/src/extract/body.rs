@@ -14,14 +14,22 @@ use crate::config::Edge;
 pub(super) fn require_json(headers: &HeaderMap) -> Result<()> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(unsupported("the body must not be compressed: leave out Content-Encoding"));
+        return Err(unsupported(
+            "the body must not be compressed: leave out Content-Encoding",
+        ));
     }
     let mut types = headers.get_all(header::CONTENT_TYPE).into_iter();
     let is_json = match (types.next(), types.next()) {
         (Some(only), None) => only.to_str().is_ok_and(is_json_type),
         _ => false,
     };
-    if is_json { Ok(()) } else { Err(unsupported("the body must be sent with Content-Type: application/json")) }
+    if is_json {
+        Ok(())
+    } else {
+        Err(unsupported(
+            "the body must be sent with Content-Type: application/json",
+        ))
+    }
 }
 
 /// Reads a whole body of at most `max_body_bytes`, within half of the time that a request has.
@@ -32,12 +40,17 @@ pub(super) async fn read(body: Body, edge: &Edge) -> Result<Bytes> {
     }
     let collected = timeout(edge.request_timeout / 2, collect(body, limit)).await;
     collected.unwrap_or_else(|_| {
-        Err(Error::new(ErrorCode::BodyTimedOut, "the body did not arrive in time"))
+        Err(Error::new(
+            ErrorCode::BodyTimedOut,
+            "the body did not arrive in time",
+        ))
     })
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
-    let Some(first) = next_piece(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next_piece(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
     // Nearly every body comes in one piece, and is not copied then.
     if first.len() <= limit && body.is_end_stream() {
         return Ok(first);
@@ -47,7 +60,9 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
         if all.len() > limit {
             return Err(too_large(limit));
         }
-        let Some(piece) = next_piece(&mut body).await? else { return Ok(all.freeze()) };
+        let Some(piece) = next_piece(&mut body).await? else {
+            return Ok(all.freeze());
+        };
         all.extend_from_slice(&piece);
     }
 }
@@ -56,7 +71,11 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
 async fn next_piece(body: &mut Body) -> Result<Option<Bytes>> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Error::new(ErrorCode::MalformedRequest, "the body broke off or is not framed well").source(error)
+            Error::new(
+                ErrorCode::MalformedRequest,
+                "the body broke off or is not framed well",
+            )
+            .source(error)
         })?;
         match frame.into_data() {
             Ok(piece) if !piece.is_empty() => return Ok(Some(piece)),
@@ -83,7 +102,10 @@ fn is_json_type(value: &str) -> bool {
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::new(ErrorCode::PayloadTooLarge, format!("the body must have at most {limit} bytes"))
+    Error::new(
+        ErrorCode::PayloadTooLarge,
+        format!("the body must have at most {limit} bytes"),
+    )
 }
 
 fn unsupported(message: &'static str) -> Error {

@@ -45,7 +45,8 @@ struct Misfit {
 
 impl Misfit {
     fn within(mut self, segment: impl fmt::Display) -> Self {
-        self.path.push(segment.to_string().chars().take(SHOWN_CHARS).collect());
+        self.path
+            .push(segment.to_string().chars().take(SHOWN_CHARS).collect());
         self
     }
 
@@ -71,7 +72,10 @@ impl std::error::Error for Misfit {}
 
 impl serde::de::Error for Misfit {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { path: Vec::new(), message: message.to_string() }
+        Self {
+            path: Vec::new(),
+            message: message.to_string(),
+        }
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -145,11 +149,16 @@ impl Node {
     }
 
     /// Takes 5.0 and 5e0 as 5, as JSON Schema does.
-    #[expect(clippy::cast_possible_truncation, reason = "only whole numbers below 2^53 are cast")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only whole numbers below 2^53 are cast"
+    )]
     fn visit_integer<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match &self.0 {
             Value::Number(number) if number.is_f64() => {
-                let value = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < EXACT);
+                let value = number
+                    .as_f64()
+                    .filter(|value| value.fract() == 0.0 && value.abs() < EXACT);
                 match value {
                     Some(value) => visitor.visit_i64(value as i64),
                     None => self.deserialize_any(visitor),
@@ -177,13 +186,20 @@ impl<'de> Deserializer<'de> for Node {
             Value::Bool(value) => visitor.visit_bool(value),
             Value::Number(number) => Self::visit_number(&number, visitor),
             Value::String(value) => visitor.visit_string(value),
-            Value::Array(items) => visitor.visit_seq(Items { items: items.into_iter(), index: 0 }),
+            Value::Array(items) => visitor.visit_seq(Items {
+                items: items.into_iter(),
+                index: 0,
+            }),
             Value::Object(entries) => visitor.visit_map(Entries::of(entries)),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.0.is_null() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &str, visitor: V) -> Result<V::Value, Misfit> {
@@ -244,10 +260,14 @@ impl<'de> SeqAccess<'de> for Items {
     type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
-        let Some(item) = self.items.next() else { return Ok(None) };
+        let Some(item) = self.items.next() else {
+            return Ok(None);
+        };
         let index = self.index;
         self.index += 1;
-        seed.deserialize(Node(item)).map(Some).map_err(|misfit| misfit.within(index))
+        seed.deserialize(Node(item))
+            .map(Some)
+            .map_err(|misfit| misfit.within(index))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -264,7 +284,11 @@ struct Entries {
 
 impl Entries {
     fn of(entries: Map<String, Value>) -> Self {
-        Self { entries: entries.into_iter(), key: String::new(), value: Value::Null }
+        Self {
+            entries: entries.into_iter(),
+            key: String::new(),
+            value: Value::Null,
+        }
     }
 }
 
@@ -272,7 +296,9 @@ impl<'de> MapAccess<'de> for Entries {
     type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
-        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        let Some((key, value)) = self.entries.next() else {
+            return Ok(None);
+        };
         let taken = seed.deserialize(key.as_str().into_deserializer()).map(Some);
         (self.key, self.value) = (key, value);
         taken
@@ -280,7 +306,8 @@ impl<'de> MapAccess<'de> for Entries {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
         let misplaced = |misfit: Misfit| misfit.within(&self.key);
-        seed.deserialize(Node(std::mem::take(&mut self.value))).map_err(misplaced)
+        seed.deserialize(Node(std::mem::take(&mut self.value)))
+            .map_err(misplaced)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -295,7 +322,10 @@ impl<'de> Deserializer<'de> for Pairs {
     type Error = Misfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_map(PairEntries { pairs: self.0.into_iter(), current: None })
+        visitor.visit_map(PairEntries {
+            pairs: self.0.into_iter(),
+            current: None,
+        })
     }
 
     forward_to_deserialize_any! {
@@ -314,7 +344,9 @@ impl<'de> MapAccess<'de> for PairEntries {
     type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
-        let Some((name, value)) = self.pairs.next() else { return Ok(None) };
+        let Some((name, value)) = self.pairs.next() else {
+            return Ok(None);
+        };
         let taken = seed.deserialize(name.as_str().into_deserializer()).map(Some);
         self.current = Some((name, value));
         taken
@@ -322,7 +354,8 @@ impl<'de> MapAccess<'de> for PairEntries {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
         let (name, value) = self.current.take().unwrap_or_default();
-        seed.deserialize(Parameter(value)).map_err(|misfit| misfit.within(name))
+        seed.deserialize(Parameter(value))
+            .map_err(|misfit| misfit.within(name))
     }
 }
 
@@ -361,7 +394,9 @@ impl<'de> Deserializer<'de> for Parameter {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        self.0.into_deserializer().deserialize_enum(name, variants, visitor)
+        self.0
+            .into_deserializer()
+            .deserialize_enum(name, variants, visitor)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misfit> {
@@ -413,7 +448,9 @@ mod tests {
 
     fn refusal<T>(read: Result<T>) -> (String, String) {
         let error = read.err().unwrap();
-        let [detail] = error.details() else { panic!("{error:?}") };
+        let [detail] = error.details() else {
+            panic!("{error:?}")
+        };
         (detail.path.clone(), detail.message.clone())
     }
 
@@ -447,7 +484,9 @@ mod tests {
 
     #[test]
     fn a_rule_of_the_model_speaks_for_itself() {
-        let (path, message) = refusal(from_value::<Sample>(json!({"name": "a", "inner": {"email": "x"}})));
+        let (path, message) = refusal(from_value::<Sample>(
+            json!({"name": "a", "inner": {"email": "x"}}),
+        ));
         assert_eq!(path, "inner.email");
         assert!(message.starts_with("must be an e-mail address"), "{message}");
     }
@@ -473,7 +512,11 @@ mod tests {
         #[case] message: &str,
     ) {
         let mut all = vec![("name".to_owned(), "a".to_owned())];
-        all.extend(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        all.extend(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         assert_eq!(refusal(from_pairs::<Sample>(all)), (path.into(), message.into()));
     }
 }

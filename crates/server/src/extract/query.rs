@@ -22,7 +22,10 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>> {
             return Err(Error::invalid(shown, "was given more than once"));
         }
         if pairs.len() == MAX_PARAMETERS {
-            return Err(Error::invalid("", format!("there must be at most {MAX_PARAMETERS} parameters")));
+            return Err(Error::invalid(
+                "",
+                format!("there must be at most {MAX_PARAMETERS} parameters"),
+            ));
         }
         pairs.push((name, value));
     }
@@ -30,7 +33,12 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>> {
 }
 
 fn decode(text: &str) -> Result<String> {
-    let refuse = || Error::new(ErrorCode::MalformedRequest, "the query string is not percent-encoded UTF-8");
+    let refuse = || {
+        Error::new(
+            ErrorCode::MalformedRequest,
+            "the query string is not percent-encoded UTF-8",
+        )
+    };
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -67,7 +75,10 @@ mod tests {
     fn names_and_values_are_decoded() {
         let read = pairs("q=a+b%20c%26&empty=&flag&%C3%A9=%E2%82%AC").unwrap();
         let expected = [("q", "a b c&"), ("empty", ""), ("flag", ""), ("é", "€")];
-        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(
+            read,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
     }
 
     #[rstest]

@@ -46,7 +46,7 @@ pub(crate) struct StoreView {
     kind: &'static str,
 }
 
-/// How the plugins are. The server works without those that can't be called.
+/// How the plugins are. The server is well without those that can't be called: one without a key, say.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PluginsView {
     status: Status,
@@ -139,28 +139,55 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Success<LiveV
 )]
 pub(crate) async fn database(State(state): State<AppState>) -> Result<Success<DatabaseView>, Failure> {
     let report = state.engine().health().await;
-    let latency = report.store_latency.ok_or_else(|| down("the store does not answer"))?;
+    let latency = report
+        .store_latency
+        .ok_or_else(|| down("the store does not answer"))?;
     let latency_ms = (latency.as_secs_f64() * 1e6).round() / 1e3;
-    Ok(Success::ok(DatabaseView { connected: true, kind: report.store_kind, latency_ms }))
+    Ok(Success::ok(DatabaseView {
+        connected: true,
+        kind: report.store_kind,
+        latency_ms,
+    }))
 }
 
 fn view(report: &HealthReport, uptime: Duration) -> HealthView {
-    let healthy = report.plugins.iter().filter(|plugin| plugin.health == Health::Healthy).count();
+    let healthy = report
+        .plugins
+        .iter()
+        .filter(|plugin| plugin.health == Health::Healthy)
+        .count();
     let total = report.plugins.len();
-    let store = if report.store_latency.is_some() { Status::Ok } else { Status::Unavailable };
-    let plugins = if healthy == total { Status::Ok } else { Status::Degraded };
+    let store = if report.store_latency.is_some() {
+        Status::Ok
+    } else {
+        Status::Unavailable
+    };
+    let plugins = if healthy == total {
+        Status::Ok
+    } else {
+        Status::Degraded
+    };
     HealthView {
-        status: if store == Status::Ok { plugins } else { store },
+        status: store,
         version: env!("CARGO_PKG_VERSION"),
         uptime: uptime.as_secs(),
         checks: ChecksView {
-            store: StoreView { status: store, kind: report.store_kind },
-            plugins: PluginsView { status: plugins, total, healthy },
+            store: StoreView {
+                status: store,
+                kind: report.store_kind,
+            },
+            plugins: PluginsView {
+                status: plugins,
+                total,
+                healthy,
+            },
         },
     }
 }
 
 fn down(message: &'static str) -> Failure {
     const RETRY_AFTER: Duration = Duration::from_secs(5);
-    Error::new(ErrorCode::Unavailable, message).retry_after(RETRY_AFTER).into()
+    Error::new(ErrorCode::Unavailable, message)
+        .retry_after(RETRY_AFTER)
+        .into()
 }

@@ -67,9 +67,18 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = edge::serve_routes(listener, routes, state.clone(), config.shutdown_grace);
-        #[expect(clippy::disallowed_methods, reason = "the fixture waits for its server when it stops it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the fixture waits for its server when it stops it"
+        )]
         let serving = tokio::spawn(serving);
-        Self { address, state, stopping, serving, _dir: dir }
+        Self {
+            address,
+            state,
+            stopping,
+            serving,
+            _dir: dir,
+        }
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -106,7 +115,10 @@ impl Server {
 
     /// Opens a connection on which anything can be sent.
     pub(crate) async fn connect(&self) -> Wire {
-        Wire(TcpStream::connect(self.address).await.unwrap())
+        Wire {
+            stream: TcpStream::connect(self.address).await.unwrap(),
+            ahead: Vec::new(),
+        }
     }
 
     /// Sends bytes on a connection of their own, and gives what comes back until the server closes it.
@@ -118,38 +130,53 @@ impl Server {
 }
 
 /// A connection without a client library that would hide what is sent.
-pub(crate) struct Wire(TcpStream);
+pub(crate) struct Wire {
+    stream: TcpStream,
+    /// What has arrived of answers that were not read yet.
+    ahead: Vec<u8>,
+}
 
 impl Wire {
     /// Sends bytes; a server that has closed already is no failure.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        drop(self.0.write_all(bytes.as_ref()).await);
+        drop(self.stream.write_all(bytes.as_ref()).await);
     }
 
     /// Reads until the server closes.
     pub(crate) async fn read_to_end(&mut self) -> String {
-        let mut bytes = Vec::new();
-        let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
-        let _: Result<usize, _> = read.expect("the server did not close the connection");
+        let mut bytes = std::mem::take(&mut self.ahead);
+        let read = timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await;
+        // A reset is an end, too.
+        drop(read.expect("the server did not close the connection"));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Reads one answer with a `Content-Length`, or without a body.
+    /// Reads one answer with a `Content-Length`, or without a body; what follows it is an error.
     pub(crate) async fn read_answer(&mut self) -> String {
-        let mut bytes = Vec::new();
+        let answer = self.read_pipelined_answer().await;
+        assert!(self.ahead.is_empty(), "more than one answer came");
+        answer
+    }
+
+    /// Reads one answer of several.
+    pub(crate) async fn read_pipelined_answer(&mut self) -> String {
         loop {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let head = head.to_ascii_lowercase();
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-                if length.map_or(0, |length| length.parse().unwrap()) <= body.len() {
-                    return text;
-                }
+            if let Some(length) = whole_answer(&self.ahead) {
+                let rest = self.ahead.split_off(length);
+                return String::from_utf8(std::mem::replace(&mut self.ahead, rest)).unwrap();
             }
-            let mut piece = [0; 4096];
-            let count = timeout(PATIENCE, self.0.read(&mut piece)).await.expect("no answer came").unwrap_or(0);
-            assert_ne!(count, 0, "the connection was closed without a whole answer: {text:?}");
-            bytes.extend_from_slice(&piece[..count]);
+            let mut piece = [0; 16 * 1024];
+            let count = timeout(PATIENCE, self.stream.read(&mut piece))
+                .await
+                .expect("no answer came")
+                .unwrap_or(0);
+            assert_ne!(
+                count,
+                0,
+                "closed without a whole answer: {:?}",
+                String::from_utf8_lossy(&self.ahead)
+            );
+            self.ahead.extend_from_slice(&piece[..count]);
         }
     }
 
@@ -159,22 +186,39 @@ impl Wire {
     }
 }
 
+/// How long the first answer in `bytes` is, when it is there as a whole.
+fn whole_answer(bytes: &[u8]) -> Option<usize> {
+    let head_length = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..head_length]).to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = head_length + length.map_or(0, |length| length.parse().unwrap());
+    (length <= bytes.len()).then_some(length)
+}
+
 /// The status of a raw answer.
 pub(crate) fn status_of(answer: &str) -> u16 {
     let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
-    status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("not an answer: {answer:?}"))
+    status
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("not an answer: {answer:?}"))
 }
 
 /// The value of a header in a raw answer.
 pub(crate) fn header_of<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let head = answer.split("\r\n\r\n").next().unwrap_or_default();
-    head.lines().skip(1).filter_map(|line| line.split_once(": ")).find_map(|(found, value)| {
-        found.eq_ignore_ascii_case(name).then_some(value)
-    })
+    head.lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
 }
 
 /// The body of a raw answer as JSON.
 pub(crate) fn body_of(answer: &str) -> serde_json::Value {
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body)
+        .unwrap_or_default();
     serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON in {answer:?}"))
 }

@@ -22,3 +22,25 @@ mod process;
 mod cli;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod edge;
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+mod flood;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod plugin;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod setup;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod access_matrix;
+#[cfg(test)]
+mod readme;
