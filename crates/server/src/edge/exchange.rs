@@ -57,15 +57,13 @@ impl Exchange {
     pub(super) fn log_failure(&self, failure: &Failure) {
         let error = failure.error();
         let (code, request_id, cause) = (error.code().as_str(), self.context.id(), Causes(error));
-        match error.kind() {
-            ErrorKind::Bug => tracing::error!(code, request_id, %cause, "a request failed by a defect"),
-            ErrorKind::Unavailable => {
-                tracing::warn!(code, request_id, %cause, "a request could not be served")
-            }
-            _ if error.source().is_some() => {
-                tracing::debug!(code, request_id, %cause, "a request was refused")
-            }
-            _ => {}
+        let kind = error.kind();
+        if kind == ErrorKind::Bug {
+            tracing::error!(code, request_id, %cause, "a request failed by a defect");
+        } else if kind == ErrorKind::Unavailable {
+            tracing::warn!(code, request_id, %cause, "a request could not be served");
+        } else if error.source().is_some() {
+            tracing::debug!(code, request_id, %cause, "a request was refused");
         }
     }
 

@@ -154,17 +154,10 @@ impl Node {
         reason = "only whole numbers below 2^53 are cast"
     )]
     fn visit_integer<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        match &self.0 {
-            Value::Number(number) if number.is_f64() => {
-                let value = number
-                    .as_f64()
-                    .filter(|value| value.fract() == 0.0 && value.abs() < EXACT);
-                match value {
-                    Some(value) => visitor.visit_i64(value as i64),
-                    None => self.deserialize_any(visitor),
-                }
-            }
-            _ => self.deserialize_any(visitor),
+        let fraction = self.0.as_f64().filter(|_| self.0.is_f64());
+        match fraction.filter(|value| value.fract() == 0.0 && value.abs() < EXACT) {
+            Some(value) => visitor.visit_i64(value as i64),
+            None => self.deserialize_any(visitor),
         }
     }
 }
@@ -207,10 +200,10 @@ impl<'de> Deserializer<'de> for Node {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        match self.0 {
-            Value::Object(entries) => visitor.visit_map(Entries::of(entries)),
-            _ => Err(Misfit::custom("must be an object")),
-        }
+        let Value::Object(entries) = self.0 else {
+            return Err(Misfit::custom("must be an object"));
+        };
+        visitor.visit_map(Entries::of(entries))
     }
 
     // An array is no object, even though its items could be taken for the fields in their order.
@@ -229,10 +222,10 @@ impl<'de> Deserializer<'de> for Node {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        match self.0 {
-            Value::String(text) => text.into_deserializer().deserialize_enum(name, variants, visitor),
-            _ => Err(Misfit::custom(one_of(variants))),
-        }
+        let Value::String(text) = self.0 else {
+            return Err(Misfit::custom(one_of(variants)));
+        };
+        text.into_deserializer().deserialize_enum(name, variants, visitor)
     }
 
     // What a type would ignore is unknown to it.

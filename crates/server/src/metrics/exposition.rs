@@ -41,12 +41,19 @@ impl Metrics {
     /// Everything that is counted, as it is now, for a scraper.
     #[must_use]
     pub fn text(&self, format: TextFormat) -> String {
-        let mut page = TextPage { format, text: String::with_capacity(16 * 1024) };
+        let mut page = TextPage {
+            format,
+            text: String::with_capacity(16 * 1024),
+        };
         self.write_requests(&mut page);
         self.write_executions(&mut page);
         self.write_users(&mut page);
         write_process(&mut page);
-        page.gauge("mcp_uptime_seconds", "Time since the start.", self.uptime().as_secs_f64());
+        page.gauge(
+            "mcp_uptime_seconds",
+            "Time since the start.",
+            self.uptime().as_secs_f64(),
+        );
         page.family("mcp_build_info", "gauge", "What is running; always 1.");
         page.sample("mcp_build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
         if format == TextFormat::OpenMetrics {
@@ -57,12 +64,23 @@ impl Metrics {
 
     fn write_requests(&self, page: &mut TextPage) {
         let routes = self.requests.snapshot();
-        page.family("mcp_http_requests", "counter", "Requests that ended, by route, method and status.");
+        page.family(
+            "mcp_http_requests",
+            "counter",
+            "Requests that ended, by route, method and status.",
+        );
         for route in &routes {
             for each in &route.counts {
-                let status = if each.status == 0 { "other".to_owned() } else { each.status.to_string() };
-                let labels: [(&str, &dyn Display); 3] =
-                    [("route", &route.route), ("method", &each.method), ("status", &status)];
+                let status = if each.status == 0 {
+                    "other".to_owned()
+                } else {
+                    each.status.to_string()
+                };
+                let labels: [(&str, &dyn Display); 3] = [
+                    ("route", &route.route),
+                    ("method", &each.method),
+                    ("status", &status),
+                ];
                 page.sample("mcp_http_requests_total", &labels, each.count);
             }
         }
@@ -71,52 +89,123 @@ impl Metrics {
         for route in &routes {
             page.histogram(name, &[("route", &route.route)], &route.durations);
         }
-        page.gauge("mcp_http_requests_in_flight", "Requests that are being worked on now.", self.in_flight());
-        page.gauge("mcp_connections", "Connections that are open now.", self.connections());
+        page.gauge(
+            "mcp_http_requests_in_flight",
+            "Requests that are being worked on now.",
+            self.in_flight(),
+        );
+        page.gauge(
+            "mcp_connections",
+            "Connections that are open now.",
+            self.connections(),
+        );
         let accepted = self.connections_accepted.load(Relaxed);
-        page.counter("mcp_connections_accepted", "Connections that were accepted.", accepted);
+        page.counter(
+            "mcp_connections_accepted",
+            "Connections that were accepted.",
+            accepted,
+        );
         page.counter("mcp_panics", "Handlers that panicked.", self.panics.load(Relaxed));
         let name = "mcp_rate_limited_requests";
-        page.family(name, "counter", "Requests refused since their caller asked too often.");
+        page.family(
+            name,
+            "counter",
+            "Requests refused since their caller asked too often.",
+        );
         let known = self.rate_limited_known.load(Relaxed);
         let anonymous = self.rate_limited_anonymous.load(Relaxed);
         page.sample("mcp_rate_limited_requests_total", &[("caller", &"known")], known);
-        page.sample("mcp_rate_limited_requests_total", &[("caller", &"anonymous")], anonymous);
+        page.sample(
+            "mcp_rate_limited_requests_total",
+            &[("caller", &"anonymous")],
+            anonymous,
+        );
     }
 
     fn write_executions(&self, page: &mut TextPage) {
         let calls = self.work.calls();
-        page.family("mcp_plugin_executions", "counter", "Calls of plugins that ended, by action and status.");
+        page.family(
+            "mcp_plugin_executions",
+            "counter",
+            "Calls of plugins that ended, by action and status.",
+        );
         for each in &calls {
             for (status, count) in [("success", each.succeeded), ("failure", each.failed)] {
-                let labels: [(&str, &dyn Display); 3] =
-                    [("plugin", &each.plugin), ("action", &each.action), ("status", &status)];
+                let labels: [(&str, &dyn Display); 3] = [
+                    ("plugin", &each.plugin),
+                    ("action", &each.action),
+                    ("status", &status),
+                ];
                 page.sample("mcp_plugin_executions_total", &labels, count);
             }
         }
         let name = "mcp_plugin_execution_duration_seconds";
         page.family(name, "histogram", "How long calls of plugins took, by action.");
         for each in &calls {
-            page.histogram(name, &[("plugin", &each.plugin), ("action", &each.action)], &each.durations);
+            page.histogram(
+                name,
+                &[("plugin", &each.plugin), ("action", &each.action)],
+                &each.durations,
+            );
         }
         let unknown = self.work.unknown_calls.load(Relaxed);
-        page.counter("mcp_unknown_plugin_calls", "Calls of plugins or actions that don't exist.", unknown);
+        page.counter(
+            "mcp_unknown_plugin_calls",
+            "Calls of plugins or actions that don't exist.",
+            unknown,
+        );
     }
 
     fn write_users(&self, page: &mut TextPage) {
         let work = &self.work;
         page.family("mcp_sign_ins", "counter", "Attempts to sign in.");
-        page.sample("mcp_sign_ins_total", &[("outcome", &"success")], work.sign_ins.load(Relaxed));
-        page.sample("mcp_sign_ins_total", &[("outcome", &"failure")], work.failed_sign_ins.load(Relaxed));
-        page.counter("mcp_registrations", "Accounts that were made.", work.registrations.load(Relaxed));
-        page.counter("mcp_session_renewals", "Sessions that were renewed.", work.renewals.load(Relaxed));
+        page.sample(
+            "mcp_sign_ins_total",
+            &[("outcome", &"success")],
+            work.sign_ins.load(Relaxed),
+        );
+        page.sample(
+            "mcp_sign_ins_total",
+            &[("outcome", &"failure")],
+            work.failed_sign_ins.load(Relaxed),
+        );
+        page.counter(
+            "mcp_registrations",
+            "Accounts that were made.",
+            work.registrations.load(Relaxed),
+        );
+        page.counter(
+            "mcp_session_renewals",
+            "Sessions that were renewed.",
+            work.renewals.load(Relaxed),
+        );
         let reused = work.reused_tokens.load(Relaxed);
-        page.counter("mcp_refresh_tokens_reused", "Dead refresh tokens that were presented.", reused);
-        page.family("mcp_credential_checks", "counter", "Credentials that were checked.");
-        page.sample("mcp_credential_checks_total", &[("cache", &"hit")], work.cache_hits.load(Relaxed));
-        page.sample("mcp_credential_checks_total", &[("cache", &"miss")], work.cache_misses.load(Relaxed));
+        page.counter(
+            "mcp_refresh_tokens_reused",
+            "Dead refresh tokens that were presented.",
+            reused,
+        );
+        page.family(
+            "mcp_credential_checks",
+            "counter",
+            "Credentials that were checked.",
+        );
+        page.sample(
+            "mcp_credential_checks_total",
+            &[("cache", &"hit")],
+            work.cache_hits.load(Relaxed),
+        );
+        page.sample(
+            "mcp_credential_checks_total",
+            &[("cache", &"miss")],
+            work.cache_misses.load(Relaxed),
+        );
         let refused = work.refused_password_work.load(Relaxed);
-        page.counter("mcp_password_work_refused", "Password work that was turned away.", refused);
+        page.counter(
+            "mcp_password_work_refused",
+            "Password work that was turned away.",
+            refused,
+        );
         let name = "mcp_password_wait_seconds";
         page.family(name, "histogram", "How long password work waited for its turn.");
         page.histogram(name, &[], &work.password_waits.snapshot());
@@ -128,8 +217,16 @@ impl Metrics {
 
 fn write_process(page: &mut TextPage) {
     let usage = ProcessUsage::read();
-    page.counter("process_cpu_seconds", "Processor time since the start.", usage.cpu_seconds);
-    page.gauge("process_resident_memory_bytes", "Memory in use.", usage.resident_bytes);
+    page.counter(
+        "process_cpu_seconds",
+        "Processor time since the start.",
+        usage.cpu_seconds,
+    );
+    page.gauge(
+        "process_resident_memory_bytes",
+        "Memory in use.",
+        usage.resident_bytes,
+    );
     page.gauge("process_threads", "Threads.", usage.threads);
     page.gauge("process_open_fds", "Open files and sockets.", usage.open_files);
 }
@@ -177,7 +274,11 @@ impl TextPage {
     fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
         self.text.push_str(name);
         for (place, (label, value)) in labels.iter().enumerate() {
-            let escaped = value.to_string().replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+            let escaped = value
+                .to_string()
+                .replace('\\', r"\\")
+                .replace('"', "\\\"")
+                .replace('\n', r"\n");
             let before = if place == 0 { '{' } else { ',' };
             self.part(format_args!("{before}{label}=\"{escaped}\""));
         }

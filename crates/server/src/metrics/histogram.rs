@@ -9,9 +9,9 @@ use std::{
 ///
 /// At most half as wide again as the one before, so that a percentile read between two bounds is near the truth.
 pub(super) const BOUNDS: [u64; 36] = [
-    50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 20_000, 30_000,
-    50_000, 75_000, 100_000, 150_000, 200_000, 300_000, 500_000, 750_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000,
-    5_000_000, 7_500_000, 10_000_000, 15_000_000, 30_000_000, 60_000_000,
+    50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 20_000,
+    30_000, 50_000, 75_000, 100_000, 150_000, 200_000, 300_000, 500_000, 750_000, 1_000_000, 1_500_000,
+    2_000_000, 3_000_000, 5_000_000, 7_500_000, 10_000_000, 15_000_000, 30_000_000, 60_000_000,
 ];
 
 /// Counts durations in buckets. Counting takes three relaxed additions.
@@ -30,13 +30,19 @@ pub(super) struct Snapshot {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: [const { AtomicU64::new(0) }; BOUNDS.len() + 1], sum_micros: AtomicU64::new(0) }
+        Self {
+            buckets: [const { AtomicU64::new(0) }; BOUNDS.len() + 1],
+            sum_micros: AtomicU64::new(0),
+        }
     }
 }
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Self { buckets: [0; BOUNDS.len() + 1], sum_micros: 0 }
+        Self {
+            buckets: [0; BOUNDS.len() + 1],
+            sum_micros: 0,
+        }
     }
 }
 
@@ -50,7 +56,10 @@ impl Histogram {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { sum_micros: self.sum_micros.load(Relaxed), ..Snapshot::default() };
+        let mut snapshot = Snapshot {
+            sum_micros: self.sum_micros.load(Relaxed),
+            ..Snapshot::default()
+        };
         for (count, bucket) in snapshot.buckets.iter_mut().zip(&self.buckets) {
             *count = bucket.load(Relaxed);
         }
@@ -80,7 +89,11 @@ impl Snapshot {
     /// The mean in milliseconds; zero when nothing was counted.
     pub(super) fn mean_millis(&self) -> f64 {
         let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
-        if count == 0 { 0.0 } else { self.sum_seconds() * 1e3 / f64::from(count) }
+        if count == 0 {
+            0.0
+        } else {
+            self.sum_seconds() * 1e3 / f64::from(count)
+        }
     }
 
     /// The duration in milliseconds that `share` (0 to 1) of all stay below, read between two bounds in proportion.
@@ -114,7 +127,10 @@ impl Snapshot {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 lose less than a part in 10^15")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts beyond 2^53 lose less than a part in 10^15"
+)]
 fn as_float(count: u64) -> f64 {
     count as f64
 }
@@ -144,7 +160,10 @@ mod tests {
     #[test]
     fn nothing_counted_gives_zeros() {
         let empty = filled([]);
-        assert_eq!((empty.count(), empty.percentile_millis(0.99), empty.mean_millis()), (0, 0.0, 0.0));
+        assert_eq!(
+            (empty.count(), empty.percentile_millis(0.99), empty.mean_millis()),
+            (0, 0.0, 0.0)
+        );
     }
 
     #[test]

@@ -25,11 +25,18 @@ impl ProcessUsage {
     pub(super) fn read() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.split_ascii_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default();
+            line.split_ascii_whitespace()
+                .next()
+                .and_then(|number| number.parse::<u64>().ok())
+                .unwrap_or(0)
         };
-        let cpu_seconds = getrusage(UsageWho::RUSAGE_SELF)
-            .map_or(0.0, |usage| seconds(usage.user_time()) + seconds(usage.system_time()));
+        let cpu_seconds = getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
+            seconds(usage.user_time()) + seconds(usage.system_time())
+        });
         Self {
             resident_bytes: field("VmRSS:").saturating_mul(1024),
             cpu_seconds,
@@ -39,7 +46,10 @@ impl ProcessUsage {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of processor time stay below 2^53 for 285 years")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of processor time stay below 2^53 for 285 years"
+)]
 fn seconds(time: TimeVal) -> f64 {
     time.num_microseconds() as f64 / 1e6
 }

@@ -249,7 +249,11 @@ impl Tally {
 
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     fn share(&self, part: u64) -> f64 {
-        if self.total == 0 { 0.0 } else { part as f64 / self.total as f64 }
+        if self.total == 0 {
+            0.0
+        } else {
+            part as f64 / self.total as f64
+        }
     }
 }
 

@@ -18,12 +18,14 @@ use super::histogram::{Histogram, Snapshot};
 pub const UNMATCHED: &str = "unmatched";
 
 /// The methods that are told apart; all others are `other`.
-const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"];
+const METHODS: [&str; 8] = [
+    "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other",
+];
 
 /// The statuses that are told apart, the frequent first; all others are counted with the last, 0.
 const STATUSES: [u16; 30] = [
-    200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 499, 500, 502, 503, 504, 206, 301,
-    302, 303, 304, 307, 308, 431, 0,
+    200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 499, 500, 502, 503, 504,
+    206, 301, 302, 303, 304, 307, 308, 431, 0,
 ];
 
 /// All routes. Their number is that of the route table.
@@ -80,7 +82,10 @@ impl Requests {
     pub(super) fn snapshot(&self) -> Vec<RouteSnapshot> {
         let mut routes: Vec<_> = {
             let routes = self.routes.read();
-            routes.iter().map(|(route, series)| series.snapshot(route)).collect()
+            routes
+                .iter()
+                .map(|(route, series)| series.snapshot(route))
+                .collect()
         };
         routes.sort_by(|one, other| one.route.cmp(&other.route));
         routes
@@ -89,8 +94,14 @@ impl Requests {
 
 impl Series {
     fn count(&self, method: &Method, status: StatusCode) {
-        let row = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
-        let column = STATUSES.iter().position(|known| *known == status.as_u16()).unwrap_or(STATUSES.len() - 1);
+        let row = METHODS
+            .iter()
+            .position(|known| *known == method.as_str())
+            .unwrap_or(METHODS.len() - 1);
+        let column = STATUSES
+            .iter()
+            .position(|known| *known == status.as_u16())
+            .unwrap_or(STATUSES.len() - 1);
         if let Some(cell) = self.counts.get(row).and_then(|row| row.get(column)) {
             cell.fetch_add(1, Relaxed);
         }
@@ -102,10 +113,18 @@ impl Series {
             for (status, cell) in STATUSES.into_iter().zip(row) {
                 let count = cell.load(Relaxed);
                 if count > 0 {
-                    counts.push(StatusCount { method, status, count });
+                    counts.push(StatusCount {
+                        method,
+                        status,
+                        count,
+                    });
                 }
             }
         }
-        RouteSnapshot { route: route.to_owned(), counts, durations: self.durations.snapshot() }
+        RouteSnapshot {
+            route: route.to_owned(),
+            counts,
+            durations: self.durations.snapshot(),
+        }
     }
 }

@@ -57,14 +57,30 @@ impl Work {
             counter.fetch_add(1, Relaxed);
         };
         match observation {
-            Observation::CallEnded { plugin, action, status, duration } => {
-                let Some(calls) = self.calls_of(plugin, action) else { return };
-                add(if status == ExecutionStatus::Success { &calls.succeeded } else { &calls.failed });
+            Observation::CallEnded {
+                plugin,
+                action,
+                status,
+                duration,
+            } => {
+                let Some(calls) = self.calls_of(plugin, action) else {
+                    return;
+                };
+                add(if status == ExecutionStatus::Success {
+                    &calls.succeeded
+                } else {
+                    &calls.failed
+                });
                 calls.durations.record(duration);
             }
             Observation::UnknownCall => add(&self.unknown_calls),
-            Observation::SignIn { succeeded: true } => add(&self.sign_ins),
-            Observation::SignIn { succeeded: false } => add(&self.failed_sign_ins),
+            Observation::SignIn { succeeded } => {
+                add(if succeeded {
+                    &self.sign_ins
+                } else {
+                    &self.failed_sign_ins
+                });
+            }
             Observation::Registered => add(&self.registrations),
             Observation::SessionRenewed => add(&self.renewals),
             Observation::RefreshTokenReused => add(&self.reused_tokens),
@@ -73,8 +89,13 @@ impl Work {
                 self.password_works.record(worked);
             }
             Observation::PasswordWorkRefused => add(&self.refused_password_work),
-            Observation::CredentialChecked { cached: true } => add(&self.cache_hits),
-            Observation::CredentialChecked { cached: false } => add(&self.cache_misses),
+            Observation::CredentialChecked { cached } => {
+                add(if cached {
+                    &self.cache_hits
+                } else {
+                    &self.cache_misses
+                });
+            }
             _ => {}
         }
     }
@@ -98,7 +119,12 @@ impl Work {
     }
 
     fn calls_of(&self, plugin: &PluginName, action: &ActionName) -> Option<Arc<Calls>> {
-        if let Some(calls) = self.actions.read().get(plugin).and_then(|actions| actions.get(action)) {
+        if let Some(calls) = self
+            .actions
+            .read()
+            .get(plugin)
+            .and_then(|actions| actions.get(action))
+        {
             return Some(Arc::clone(calls));
         }
         let mut plugins = self.actions.write();

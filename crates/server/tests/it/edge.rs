@@ -507,7 +507,7 @@ async fn g06_requests_in_flight_are_answered_when_the_server_stops() {
 
 #[tokio::test]
 async fn g06_what_does_not_end_within_the_grace_is_cut_off() {
-    let routes = Router::<AppState>::new().route("/hangs", get(|| pending::<()>()));
+    let routes = Router::<AppState>::new().route("/hangs", get(pending::<()>));
     let server = Server::start_routes(routes, &[("SHUTDOWN_GRACE_MS", "100")]).await;
     let mut wire = server.connect().await;
     wire.send("GET /hangs HTTP/1.1\r\nHost: localhost\r\n\r\n").await;

@@ -86,11 +86,6 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Its verbs, past the doors.
     pub(crate) fn engine(&self) -> &Engine {
         self.state.engine()

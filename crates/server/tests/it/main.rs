@@ -44,3 +44,5 @@ mod openapi;
 mod access_matrix;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod idempotent;
