@@ -17,7 +17,7 @@ use crate::{install, process, say, tree};
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct FuzzApi {
     /// Test cases for each operation and run
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max_examples: u32,
     /// Seed of the generated requests: the same seed and server give the same requests
     #[arg(long, default_value_t = 20_261_122)]
@@ -70,8 +70,8 @@ struct Session<'a> {
 /// Builds the debug server, starts it, and fuzzes it as a stranger and as each role.
 ///
 /// # Errors
-/// Fails on the first run with a failed check, when credentials died in a run, when the server logged a
-/// panic, and when it didn't stop cleanly afterwards.
+/// Fails when a check failed in any run, when credentials died in a run, when the server logged a panic, and when
+/// it didn't stop cleanly afterwards.
 pub(crate) fn run(settings: &FuzzApi) -> Result<()> {
     install::schemathesis()?;
     let binary = match &settings.server {
@@ -124,30 +124,53 @@ fn check_log(server: &Subject) -> Result<()> {
 }
 
 impl Session<'_> {
+    /// Makes every run, whatever became of the ones before, and names those that failed.
     fn all_runs(&self) -> Result<()> {
+        let mut failed = Vec::new();
         if self.wants("anonymous") {
-            self.fuzz(
-                "anonymous",
-                None,
-                &["--exclude-name-regex", &format!("^({PAGES})$")],
-            )?;
+            failed.extend(self.as_stranger().err());
         }
-        for role in ["user", "developer", "admin"] {
-            if self.wants(role) {
-                let account = self.register(role, role)?;
-                // One expression: the fuzzer leaves out only what matches all of several.
-                let left_out = format!("^({PAGES}|{ENDING})$");
-                self.fuzz(role, Some(&account), &["--exclude-name-regex", &left_out])?;
-                self.check_alive(&account)?;
-            }
+        for role in ["user", "developer", "admin"]
+            .into_iter()
+            .filter(|role| self.wants(role))
+        {
+            failed.extend(self.as_role(role).err());
         }
-        if self.wants("throw-away") {
-            for (name, operations) in SELF_ENDING {
-                let account = self.register("admin", &format!("throw-away-{}", name.replace(' ', "-")))?;
-                self.fuzz(name, Some(&account), &["--include-name-regex", operations])?;
-            }
+        for (name, operations) in SELF_ENDING.into_iter().filter(|_| self.wants("throw-away")) {
+            failed.extend(self.as_throw_away(name, operations).err());
+        }
+        if !failed.is_empty() {
+            bail!(
+                "{}",
+                failed
+                    .iter()
+                    .map(|reason| format!("{reason:#}"))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            );
         }
         Ok(())
+    }
+
+    fn as_stranger(&self) -> Result<()> {
+        self.fuzz(
+            "anonymous",
+            None,
+            &["--exclude-name-regex", &format!("^({PAGES})$")],
+        )
+    }
+
+    fn as_role(&self, role: &str) -> Result<()> {
+        let account = self.register(role, role)?;
+        // One expression: the fuzzer leaves out only what matches all of several.
+        let left_out = format!("^({PAGES}|{ENDING})$");
+        self.fuzz(role, Some(&account), &["--exclude-name-regex", &left_out])?;
+        self.check_alive(&account)
+    }
+
+    fn as_throw_away(&self, name: &str, operations: &str) -> Result<()> {
+        let account = self.register("admin", &format!("throw-away-{}", name.replace(' ', "-")))?;
+        self.fuzz(name, Some(&account), &["--include-name-regex", operations])
     }
 
     fn wants(&self, name: &str) -> bool {
