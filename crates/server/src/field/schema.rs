@@ -133,7 +133,7 @@ described! {
     /// What an account's owner keeps with it, in a request.
     new_metadata, "NewMetadata" = json!({
         "type": ["object", "null"],
-        "description": "At most 16 KiB as JSON and 8 levels deep; null removes it",
+        "description": "At most 16 KiB as JSON, 8 levels deep and 1,000 keys; null removes it",
         "additionalProperties": true,
     });
     /// The size of a page.

@@ -1,4 +1,5 @@
 //! What is counted, for people and for scrapers.
+#![expect(unused_qualifications, reason = "utoipa qualifies the types of parameters")]
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(crate) struct MetricsQuery {
     /// `txt` for scrapers; otherwise `Accept` decides.
-    #[param(required = false, nullable = false)]
+    #[param(inline, required = false, nullable = false)]
     format: Option<Format>,
 }
 
@@ -52,7 +53,10 @@ pub(crate) async fn read(
     headers: HeaderMap,
     Query(query): Query<MetricsQuery>,
 ) -> Result<Response, Failure> {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let text = match query.format {
         Some(Format::Json) => None,
         Some(Format::Txt) => Some(asked_for(accept).unwrap_or(TextFormat::Prometheus)),
@@ -72,7 +76,9 @@ fn told(metrics: &Metrics, format: TextFormat) -> Response {
 
 /// The text format that a scraper's `Accept` asks for; a browser's asks for none.
 fn asked_for(accept: &str) -> Option<TextFormat> {
-    let mut kinds = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    let mut kinds = accept
+        .split(',')
+        .map(|range| range.split(';').next().unwrap_or_default().trim());
     kinds.find_map(|kind| match kind.to_ascii_lowercase().as_str() {
         "application/openmetrics-text" => Some(TextFormat::OpenMetrics),
         "text/plain" => Some(TextFormat::Prometheus),

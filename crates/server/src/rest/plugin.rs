@@ -97,7 +97,7 @@ pub(crate) struct PluginView {
     /// What kind of plugin it is.
     #[schema(example = "builtin")]
     kind: &'static str,
-    health: HealthView,
+    health: PluginHealthView,
     /// Whether this caller may call it.
     is_callable: bool,
     /// How many of its calls may run at once on one process.
@@ -110,8 +110,8 @@ pub(crate) struct PluginView {
 /// Whether a plugin can be called.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct HealthView {
-    status: HealthStatus,
+struct PluginHealthView {
+    status: PluginHealthStatus,
     /// Why it can't be called.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -121,7 +121,7 @@ struct HealthView {
 /// Whether a plugin can be called, in a word.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-enum HealthStatus {
+enum PluginHealthStatus {
     Healthy,
     Unavailable,
 }
@@ -228,15 +228,15 @@ impl From<Held> for PluginView {
     }
 }
 
-impl From<Health> for HealthView {
+impl From<Health> for PluginHealthView {
     fn from(health: Health) -> Self {
         match health {
             Health::Healthy => Self {
-                status: HealthStatus::Healthy,
+                status: PluginHealthStatus::Healthy,
                 reason: None,
             },
             Health::Unavailable(reason) => Self {
-                status: HealthStatus::Unavailable,
+                status: PluginHealthStatus::Unavailable,
                 reason: Some(reason),
             },
         }

@@ -45,7 +45,11 @@ impl Caller {
             .no_proxy()
             .build()
             .unwrap();
-        Self { base: server.url(), http, headers: HeaderMap::new() }
+        Self {
+            base: server.url(),
+            http,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// The operator, with the key of the configuration.
@@ -55,7 +59,10 @@ impl Caller {
 
     pub(crate) fn with_header(&self, name: &'static str, value: &str) -> Self {
         let mut other = self.clone();
-        other.headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        other.headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        );
         other
     }
 
@@ -94,13 +101,17 @@ impl Caller {
     /// Sends a request, with a JSON body or none.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
         let body = body.map(|body| body.to_string().into_bytes());
-        self.send_raw(method, path, body.map(|body| ("application/json", body))).await
+        self.send_raw(method, path, body.map(|body| ("application/json", body)))
+            .await
     }
 
     /// Sends a request with any body.
     pub(crate) async fn send_raw(&self, method: Method, path: &str, body: Option<(&str, Vec<u8>)>) -> Reply {
         let url = format!("{}{path}", self.base);
-        let mut request = self.http.request(method.clone(), url).headers(self.headers.clone());
+        let mut request = self
+            .http
+            .request(method.clone(), url)
+            .headers(self.headers.clone());
         if let Some((media_type, body)) = body {
             request = request.header("content-type", media_type).body(body);
         }
@@ -109,17 +120,27 @@ impl Caller {
         let text = String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned();
         let body = serde_json::from_str(&text).unwrap_or_default();
         contract::check(method.as_str(), path, status, &headers, &body);
-        Reply { status, headers, text, body }
+        Reply {
+            status,
+            headers,
+            text,
+            body,
+        }
     }
 
     /// Signs in.
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Reply {
-        self.post("/api/v1/auth/login", json!({ "email": email, "password": password })).await
+        self.post(
+            "/api/v1/auth/login",
+            json!({ "email": email, "password": password }),
+        )
+        .await
     }
 
     /// Makes an account and signs it in.
     pub(crate) async fn register(&self, name: &str, role: Option<&str>) -> Reply {
-        let mut body = json!({ "email": format!("{name}@example.org"), "username": name, "password": PASSWORD });
+        let mut body =
+            json!({ "email": format!("{name}@example.org"), "username": name, "password": PASSWORD });
         if let Some(role) = role {
             body["role"] = json!(role);
         }
@@ -129,14 +150,22 @@ impl Caller {
     /// Calls `sample.echo`.
     pub(crate) async fn echo(&self, message: &str) -> Reply {
         let payload = json!({ "message": message });
-        self.post("/mcp/execute", json!({ "plugin": "sample", "action": "echo", "payload": payload })).await
+        self.post(
+            "/mcp/execute",
+            json!({ "plugin": "sample", "action": "echo", "payload": payload }),
+        )
+        .await
     }
 }
 
 impl Person {
     /// Makes an account with a role.
     pub(crate) async fn new(server: &Server, name: &str, role: &str) -> Self {
-        let data = Caller::operator(server).register(name, Some(role)).await.expect(201).data();
+        let data = Caller::operator(server)
+            .register(name, Some(role))
+            .await
+            .expect(201)
+            .data();
         Self::of(&Caller::stranger(server), &data)
     }
 
@@ -162,7 +191,10 @@ impl Person {
 
     /// Makes a key of this account; gives its id and someone who calls with it.
     pub(crate) async fn key(&self, scopes: &[&str]) -> (String, Caller) {
-        let made = self.caller.post("/api/v1/auth/api-key/generate", json!({ "scopes": scopes })).await;
+        let made = self
+            .caller
+            .post("/api/v1/auth/api-key/generate", json!({ "scopes": scopes }))
+            .await;
         let data = made.expect(201).data();
         let caller = self.caller.with_key(data["key"].as_str().unwrap());
         (data["id"].as_str().unwrap().to_owned(), caller)
@@ -202,7 +234,11 @@ impl Reply {
     /// The paths of the fields that were refused.
     pub(crate) fn refused_fields(&self) -> Vec<&str> {
         let details = self.body["error"]["details"].as_array();
-        details.into_iter().flatten().map(|detail| detail["path"].as_str().unwrap()).collect()
+        details
+            .into_iter()
+            .flatten()
+            .map(|detail| detail["path"].as_str().unwrap())
+            .collect()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

@@ -22,7 +22,9 @@ pub(crate) fn routes() -> Vec<String> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let of = |(path, item): (&String, &Value)| -> Vec<String> {
         let methods = item.as_object().unwrap().keys();
-        methods.map(|method| format!("{} {path}", method.to_uppercase())).collect()
+        methods
+            .map(|method| format!("{} {path}", method.to_uppercase()))
+            .collect()
     };
     paths.iter().flat_map(of).collect()
 }
@@ -30,7 +32,10 @@ pub(crate) fn routes() -> Vec<String> {
 /// Fails unless the document says that `method path` can give this answer.
 pub(crate) fn check(method: &str, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
     let Some(operation) = find(method, path) else {
-        assert!([404, 405].contains(&status), "{method} {path} isn't described, and answers {status}: {body}");
+        assert!(
+            [404, 405].contains(&status),
+            "{method} {path} isn't described, and answers {status}: {body}"
+        );
         return;
     };
     let told = format!("{method} {path} → {status}: {body}");
@@ -53,7 +58,11 @@ fn check_header(name: &str, described: &Value, headers: &HeaderMap, told: &str) 
         Some(value) => {
             let text = value.to_str().unwrap();
             let is_number = described["schema"]["type"] == "integer";
-            let value = if is_number { text.parse().map_or(json!(text), |number: u64| json!(number)) } else { json!(text) };
+            let value = if is_number {
+                text.parse().map_or(json!(text), |number: u64| json!(number))
+            } else {
+                json!(text)
+            };
             check_value(&described["schema"], &value, &format!("{name}: {told}"));
         }
     }
@@ -61,17 +70,34 @@ fn check_header(name: &str, described: &Value, headers: &HeaderMap, told: &str) 
 
 fn check_value(schema: &Value, value: &Value, told: &str) {
     let mut validators = VALIDATORS.lock().unwrap();
-    let validator = validators.entry(schema.to_string()).or_insert_with(|| validator(schema));
-    let problems: Vec<_> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+    let validator = validators
+        .entry(schema.to_string())
+        .or_insert_with(|| validator(schema));
+    let problems: Vec<_> = validator
+        .iter_errors(value)
+        .map(|error| error.to_string())
+        .collect();
     drop(validators);
     assert!(problems.is_empty(), "{problems:#?}\n{told}");
 }
 
+/// Tells whether a value fits a schema of the document.
+pub(crate) fn is_valid(schema: &Value, value: &Value) -> bool {
+    let mut validators = VALIDATORS.lock().unwrap();
+    validators
+        .entry(schema.to_string())
+        .or_insert_with(|| validator(schema))
+        .is_valid(value)
+}
+
 /// A validator of a part of the document.
-pub(crate) fn validator(schema: &Value) -> Validator {
+fn validator(schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = DOCUMENT["components"].clone();
-    jsonschema::options().should_validate_formats(true).build(&whole).unwrap()
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&whole)
+        .unwrap()
 }
 
 fn follow(value: &'static Value) -> &'static Value {
@@ -89,12 +115,18 @@ fn find(method: &str, path: &str) -> Option<&'static Value> {
         _ => path.to_owned(),
     };
     let fits = |template: &str| {
-        let (template, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), canonical.split('/').collect());
+        let (template, given): (Vec<_>, Vec<_>) =
+            (template.split('/').collect(), canonical.split('/').collect());
         let same = |(part, segment): (&&str, &&str)| part == segment || part.starts_with('{');
         template.len() == given.len() && template.iter().zip(&given).all(same)
     };
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let exact = paths.get(&canonical);
-    let item = exact.or_else(|| paths.iter().find(|(template, _)| fits(template)).map(|(_, item)| item))?;
+    let item = exact.or_else(|| {
+        paths
+            .iter()
+            .find(|(template, _)| fits(template))
+            .map(|(_, item)| item)
+    })?;
     item.get(method.to_lowercase())
 }

@@ -14,15 +14,39 @@ async fn a_profile_changes_in_part_and_null_removes_metadata() {
     let ada = Person::new(&server, "ada", "user").await;
     let path = "/api/v1/auth/profile";
     let metadata = json!({ "$set": { "a.b": 1 }, "": [0.1, -0.0, 1e300], "n": 9_007_199_254_740_993_u64 });
-    let changed = ada.caller.put(path, json!({ "metadata": metadata })).await.expect(200).data();
-    assert_eq!((&changed["metadata"], &changed["username"]), (&metadata, &json!("ada")));
-    let renamed = ada.caller.put(path, json!({ "username": "ada2" })).await.expect(200).data();
-    assert_eq!((&renamed["metadata"], &renamed["username"]), (&metadata, &json!("ada2")));
-    let removed = ada.caller.put(path, json!({ "metadata": null })).await.expect(200).data();
+    let changed = ada
+        .caller
+        .put(path, json!({ "metadata": metadata }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(
+        (&changed["metadata"], &changed["username"]),
+        (&metadata, &json!("ada"))
+    );
+    let renamed = ada
+        .caller
+        .put(path, json!({ "username": "ada2" }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(
+        (&renamed["metadata"], &renamed["username"]),
+        (&metadata, &json!("ada2"))
+    );
+    let removed = ada
+        .caller
+        .put(path, json!({ "metadata": null }))
+        .await
+        .expect(200)
+        .data();
     assert_eq!(removed.get("metadata"), None);
     let same = ada.caller.put(path, json!({})).await.expect(200).data();
     assert_eq!(same["username"], "ada2");
-    ada.caller.put(path, json!({ "username": null })).await.refused(422, "validation_failed");
+    ada.caller
+        .put(path, json!({ "username": null }))
+        .await
+        .refused(422, "validation_failed");
 }
 
 #[tokio::test]
@@ -31,16 +55,28 @@ async fn c08_keys_of_metadata_are_kept_as_they_are_and_its_limits_are_named() {
     let ada = Person::new(&server, "ada", "user").await;
     let path = format!("/api/v1/users/{}", ada.id);
     let odd = json!({ "$where": "1", "a.b": 1, "__proto__": { "x": 1 }, "": 0, "constructor": null, "\u{0}": "\u{0}" });
-    let kept = ada.caller.put(&path, json!({ "metadata": odd })).await.expect(200);
+    let kept = ada
+        .caller
+        .put(&path, json!({ "metadata": odd }))
+        .await
+        .expect(200);
     assert_eq!(kept.data()["metadata"], odd);
     assert_eq!(ada.caller.get(&path).await.data()["metadata"], odd);
     let deep = (0..12).fold(json!(1), |inner, _| json!({ "a": inner }));
-    let refused = ada.caller.put(&path, json!({ "metadata": deep })).await.refused(422, "validation_failed");
-    assert!(refused.message().contains('8'), "{}", refused.text);
-    let many: Value = (0..10_000).map(|number| (format!("key{number}"), json!(number))).collect::<serde_json::Map<_, _>>().into();
-    let refused = ada.caller.put(&path, json!({ "metadata": many })).await.refused(422, "validation_failed");
-    assert!(refused.message().contains("16"), "{}", refused.text);
-    assert_eq!(refused.refused_fields(), ["metadata"]);
+    let many: Value = (0..10_000)
+        .map(|number| (format!("key{number}"), json!(number)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let large = json!({ "text": "x".repeat(17_000) });
+    for (metadata, limit) in [(deep, "8 levels"), (many, "1,000 keys"), (large, "16,384 bytes")] {
+        let refused = ada
+            .caller
+            .put(&path, json!({ "metadata": metadata }))
+            .await
+            .refused(422, "validation_failed");
+        assert!(refused.message().contains(limit), "{}", refused.text);
+        assert_eq!(refused.refused_fields(), ["metadata"]);
+    }
 }
 
 #[tokio::test]
@@ -52,18 +88,34 @@ async fn an_admin_lists_filters_sorts_and_pages_through_accounts() {
     }
     let names = |reply: &crate::caller::Reply| -> Vec<String> {
         let users = reply.body["data"].as_array().unwrap();
-        users.iter().map(|user| user["username"].as_str().unwrap().to_owned()).collect()
+        users
+            .iter()
+            .map(|user| user["username"].as_str().unwrap().to_owned())
+            .collect()
     };
     let newest = admin.caller.get("/api/v1/users").await.expect(200);
     assert_eq!(names(&newest), ["dave", "bob", "carol", "admin"]);
-    assert_eq!(newest.body["page"], json!({ "limit": 20, "nextCursor": null, "total": 4 }));
-    let first = admin.caller.get("/api/v1/users?role=user&sort=username&limit=2").await.expect(200);
+    assert_eq!(
+        newest.body["page"],
+        json!({ "limit": 20, "nextCursor": null, "total": 4 })
+    );
+    let first = admin
+        .caller
+        .get("/api/v1/users?role=user&sort=username&limit=2")
+        .await
+        .expect(200);
     assert_eq!(names(&first), ["bob", "carol"]);
     let cursor = first.body["page"]["nextCursor"].as_str().unwrap();
     let second = format!("/api/v1/users?role=user&sort=username&limit=2&cursor={cursor}");
     let second = admin.caller.get(&second).await.expect(200);
-    assert_eq!((names(&second), &second.body["page"]["nextCursor"]), (vec!["dave".to_owned()], &Value::Null));
-    assert_eq!(names(&admin.caller.get("/api/v1/users?q=AR").await.expect(200)), ["carol"]);
+    assert_eq!(
+        (names(&second), &second.body["page"]["nextCursor"]),
+        (vec!["dave".to_owned()], &Value::Null)
+    );
+    assert_eq!(
+        names(&admin.caller.get("/api/v1/users?q=AR").await.expect(200)),
+        ["carol"]
+    );
     assert!(names(&admin.caller.get("/api/v1/users?isActive=false").await.expect(200)).is_empty());
 }
 
@@ -72,13 +124,31 @@ async fn the_overview_counts_by_role_and_day() {
     let server = Server::start().await;
     let admin = Person::new(&server, "admin", "admin").await;
     let ada = Person::new(&server, "ada", "user").await;
-    admin.caller.put(&format!("/api/v1/users/{}", ada.id), json!({ "isActive": false })).await.expect(200);
-    let overview = admin.caller.get("/api/v1/users/stats/overview").await.expect(200).data();
-    assert_eq!(overview["byRole"], json!({ "user": 1, "developer": 0, "admin": 1 }));
-    assert_eq!((&overview["total"], &overview["active"], &overview["inactive"]), (&json!(2), &json!(1), &json!(1)));
+    admin
+        .caller
+        .put(&format!("/api/v1/users/{}", ada.id), json!({ "isActive": false }))
+        .await
+        .expect(200);
+    let overview = admin
+        .caller
+        .get("/api/v1/users/stats/overview")
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(
+        overview["byRole"],
+        json!({ "user": 1, "developer": 0, "admin": 1 })
+    );
+    assert_eq!(
+        (&overview["total"], &overview["active"], &overview["inactive"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
     let days = overview["days"].as_array().unwrap();
     let today = days.last().unwrap();
-    assert_eq!((days.len(), &today["new"], &today["active"]), (30, &json!(2), &json!(2)));
+    assert_eq!(
+        (days.len(), &today["new"], &today["active"]),
+        (30, &json!(2), &json!(2))
+    );
 }
 
 #[rstest]
@@ -92,7 +162,11 @@ async fn a18_the_last_active_admin_stays(#[case] change: Value) {
     let other = Person::new(&server, "other", "admin").await;
     let remove = async |who: &Person| {
         let path = format!("/api/v1/users/{}", who.id);
-        if change.is_null() { admin.caller.delete(&path).await } else { admin.caller.put(&path, change.clone()).await }
+        if change.is_null() {
+            admin.caller.delete(&path).await
+        } else {
+            admin.caller.put(&path, change.clone()).await
+        }
     };
     remove(&other).await.expect(200);
     remove(&admin).await.refused(409, "last_admin");
@@ -104,20 +178,42 @@ async fn a17_an_operator_without_an_account_manages_others_and_has_no_profile() 
     let server = Server::start().await;
     let operator = Caller::operator(&server);
     operator.get("/api/v1/users").await.expect(200);
-    operator.get("/api/v1/auth/profile").await.refused(403, "wrong_credential");
-    operator.get("/api/v1/auth/api-keys").await.refused(403, "wrong_credential");
+    operator
+        .get("/api/v1/auth/profile")
+        .await
+        .refused(403, "wrong_credential");
+    operator
+        .get("/api/v1/auth/api-keys")
+        .await
+        .refused(403, "wrong_credential");
 }
 
 #[tokio::test]
 async fn b01_another_persons_account_does_not_exist() {
     let server = Server::start().await;
-    let (ada, eve) = (Person::new(&server, "ada", "user").await, Person::new(&server, "eve", "developer").await);
+    let (ada, eve) = (
+        Person::new(&server, "ada", "user").await,
+        Person::new(&server, "eve", "developer").await,
+    );
     let path = format!("/api/v1/users/{}", ada.id);
     let missing = "/api/v1/users/0199c0de-0000-7000-8000-00000000abcd";
-    let foreign = eve.caller.with_header("x-request-id", "same").get(&path).await.refused(404, "not_found");
-    let nothing = eve.caller.with_header("x-request-id", "same").get(missing).await.refused(404, "not_found");
+    let foreign = eve
+        .caller
+        .with_header("x-request-id", "same")
+        .get(&path)
+        .await
+        .refused(404, "not_found");
+    let nothing = eve
+        .caller
+        .with_header("x-request-id", "same")
+        .get(missing)
+        .await
+        .refused(404, "not_found");
     assert_eq!(foreign.text, nothing.text);
-    eve.caller.put(&path, json!({ "username": "mine" })).await.refused(404, "not_found");
+    eve.caller
+        .put(&path, json!({ "username": "mine" }))
+        .await
+        .refused(404, "not_found");
     eve.caller.delete(&path).await.refused(403, "forbidden");
     eve.caller.get("/api/v1/users").await.refused(403, "forbidden");
     assert_eq!(ada.caller.get(&path).await.data()["username"], "ada");
@@ -155,19 +251,34 @@ async fn c05_c10_query_parameters_have_ranges(#[case] name: &str, #[case] values
 async fn c10_a_search_is_literal(#[case] search: &str) {
     let server = Server::start().await;
     let admin = Person::new(&server, "admin", "admin").await;
-    let found = admin.caller.get(&format!("/api/v1/users?q={search}")).await.expect(200);
+    let found = admin
+        .caller
+        .get(&format!("/api/v1/users?q={search}"))
+        .await
+        .expect(200);
     assert_eq!(found.body["page"]["total"], 0);
     let long = "a".repeat(10_000);
-    admin.caller.get(&format!("/api/v1/users?q={long}")).await.refused(422, "validation_failed");
+    admin
+        .caller
+        .get(&format!("/api/v1/users?q={long}"))
+        .await
+        .refused(422, "validation_failed");
 }
 
 #[tokio::test]
 async fn c09_a_cursor_serves_its_caller_list_filter_and_order_only() {
     let server = Server::start().await;
-    let (admin, other) = (Person::new(&server, "admin", "admin").await, Person::new(&server, "other", "admin").await);
+    let (admin, other) = (
+        Person::new(&server, "admin", "admin").await,
+        Person::new(&server, "other", "admin").await,
+    );
     let first = admin.caller.get("/api/v1/users?limit=1").await.expect(200);
     let cursor = first.body["page"]["nextCursor"].as_str().unwrap().to_owned();
-    admin.caller.get(&format!("/api/v1/users?limit=1&cursor={cursor}")).await.expect(200);
+    admin
+        .caller
+        .get(&format!("/api/v1/users?limit=1&cursor={cursor}"))
+        .await
+        .expect(200);
     let last = if cursor.ends_with('A') { 'B' } else { 'A' };
     let tampered = format!("{}{last}", &cursor[..cursor.len() - 1]);
     let foreign = [
@@ -183,7 +294,11 @@ async fn c09_a_cursor_serves_its_caller_list_filter_and_order_only() {
         let refused = admin.caller.get(&path).await.refused(422, "validation_failed");
         assert_eq!(refused.refused_fields(), ["cursor"], "{path:.100}");
     }
-    other.caller.get(&format!("/api/v1/users?limit=1&cursor={cursor}")).await.refused(422, "validation_failed");
+    other
+        .caller
+        .get(&format!("/api/v1/users?limit=1&cursor={cursor}"))
+        .await
+        .refused(422, "validation_failed");
 }
 
 #[rstest]
@@ -201,7 +316,11 @@ async fn b06_what_is_no_identifier_leads_nowhere(#[case] id: &str) {
     for path in [format!("/api/v1/users/{id}"), format!("/mcp/history/{id}")] {
         admin.caller.get(&path).await.refused(404, "not_found");
     }
-    admin.caller.delete(&format!("/api/v1/auth/api-keys/{id}")).await.refused(404, "not_found");
+    admin
+        .caller
+        .delete(&format!("/api/v1/auth/api-keys/{id}"))
+        .await
+        .refused(404, "not_found");
     let long = format!("/api/v1/users/{}", "a".repeat(10_000));
     admin.caller.get(&long).await.refused(404, "not_found");
 }
@@ -219,8 +338,18 @@ async fn c06_a_user_name_is_kept_as_given_or_refused(#[case] name: &str) {
     let server = Server::start().await;
     let ada = Person::new(&server, "ada", "user").await;
     let name = name.replace("{LONG}", &"a".repeat(500_000));
-    let refused = ada.caller.put("/api/v1/auth/profile", json!({ "username": name })).await;
-    assert_eq!(refused.refused(422, "validation_failed").refused_fields(), ["username"]);
-    let kept = ada.caller.put("/api/v1/auth/profile", json!({ "username": "Ада.Лавлейс-1" })).await.expect(200);
+    let refused = ada
+        .caller
+        .put("/api/v1/auth/profile", json!({ "username": name }))
+        .await;
+    assert_eq!(
+        refused.refused(422, "validation_failed").refused_fields(),
+        ["username"]
+    );
+    let kept = ada
+        .caller
+        .put("/api/v1/auth/profile", json!({ "username": "Ада.Лавлейс-1" }))
+        .await
+        .expect(200);
     assert_eq!(kept.data()["username"], "Ада.Лавлейс-1");
 }

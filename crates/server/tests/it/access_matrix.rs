@@ -1,0 +1,532 @@
+//! Who may call what: every route × role × credential.
+//!
+//! The table is written out here and held against two things: the server's answers, and the rules of the model.
+//! The routes come from the OpenAPI document, so that a route without a row fails.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use http::Method;
+use model::{CredentialRule, Permission, PluginName, Role};
+use serde_json::{Value, json};
+
+use crate::{
+    caller::{Caller, PASSWORD, Person},
+    contract,
+    fixture::Server,
+};
+
+/// What a route asks of its caller.
+enum Access {
+    /// Nothing.
+    Public,
+    /// These, in this order: kind of credential, an account of one's own, scope, role.
+    Needs {
+        credential: CredentialRule,
+        account: bool,
+        scope: &'static str,
+        role: Role,
+        permission: Permission,
+    },
+}
+
+/// One route of the matrix.
+struct Row {
+    route: &'static str,
+    access: Access,
+    /// A body with which the route works.
+    body: Value,
+    /// Whether it names something that belongs to someone.
+    owned: Owned,
+}
+
+/// Whose the thing is that a path names.
+#[derive(Clone, Copy, PartialEq)]
+enum Owned {
+    /// It names none.
+    Nobody,
+    /// Its owner's and every admin's.
+    OwnerAndAdmins,
+    /// Its owner's alone.
+    OwnerOnly,
+}
+
+fn row(route: &'static str, access: Access) -> Row {
+    Row {
+        route,
+        access,
+        body: Value::Null,
+        owned: Owned::Nobody,
+    }
+}
+
+impl Row {
+    fn body(self, body: Value) -> Self {
+        Self { body, ..self }
+    }
+
+    fn owned(self, owned: Owned) -> Self {
+        Self { owned, ..self }
+    }
+
+    fn method(&self) -> Method {
+        self.route.split_once(' ').unwrap().0.parse().unwrap()
+    }
+
+    fn path(&self) -> &'static str {
+        self.route.split_once(' ').unwrap().1
+    }
+}
+
+fn any(permission: Permission, role: Role, scope: &'static str) -> Access {
+    Access::Needs {
+        credential: CredentialRule::TokenOrKey,
+        account: false,
+        scope,
+        role,
+        permission,
+    }
+}
+
+fn own(permission: Permission, scope: &'static str) -> Access {
+    Access::Needs {
+        credential: CredentialRule::TokenOrKey,
+        account: true,
+        scope,
+        role: Role::User,
+        permission,
+    }
+}
+
+fn token(permission: Permission) -> Access {
+    Access::Needs {
+        credential: CredentialRule::TokenOnly,
+        account: true,
+        scope: "admin",
+        role: Role::User,
+        permission,
+    }
+}
+
+fn key(permission: Permission) -> Access {
+    Access::Needs {
+        credential: CredentialRule::KeyOnly,
+        account: true,
+        scope: "",
+        role: Role::User,
+        permission,
+    }
+}
+
+fn matrix() -> Vec<Row> {
+    let sample = || PluginName::parse("sample").unwrap();
+    let echo = json!({ "plugin": "sample", "action": "echo", "payload": { "message": "hello" } });
+    let passwords = json!({ "currentPassword": PASSWORD, "newPassword": PASSWORD });
+    let registration = json!({ "email": "new@example.org", "username": "new", "password": PASSWORD });
+    let login = json!({ "email": "nobody@example.org", "password": PASSWORD });
+    let mut rows = vec![
+        row("POST /api/v1/auth/register", Access::Public).body(registration),
+        row("POST /api/v1/auth/login", Access::Public).body(login),
+        row("POST /api/v1/auth/refresh", Access::Public).body(json!({ "refreshToken": "none" })),
+        row("POST /api/v1/auth/logout", token(Permission::EndOwnSessions)),
+        row("POST /api/v1/auth/logout-all", token(Permission::EndOwnSessions)),
+        row(
+            "GET /api/v1/auth/profile",
+            own(Permission::ReadOwnAccount, "users:read"),
+        ),
+        row(
+            "PUT /api/v1/auth/profile",
+            own(Permission::ChangeOwnAccount, "users:write"),
+        )
+        .body(json!({})),
+        row("PUT /api/v1/auth/password", token(Permission::ChangeOwnPassword)).body(passwords),
+        row(
+            "GET /api/v1/auth/security-events",
+            token(Permission::ReadOwnSecurityEvents),
+        ),
+        row(
+            "POST /api/v1/auth/api-key/generate",
+            token(Permission::ManageOwnKeys),
+        ),
+        row("GET /api/v1/auth/api-key", key(Permission::ReadPresentedKey)),
+        row("GET /api/v1/auth/api-keys", token(Permission::ManageOwnKeys)),
+        row(
+            "PATCH /api/v1/auth/api-keys/{id}",
+            token(Permission::ManageOwnKeys),
+        )
+        .body(json!({}))
+        .owned(Owned::OwnerOnly),
+        row(
+            "DELETE /api/v1/auth/api-keys/{id}",
+            token(Permission::ManageOwnKeys),
+        )
+        .owned(Owned::OwnerOnly),
+        row(
+            "GET /api/v1/users",
+            any(Permission::ReadAllAccounts, Role::Admin, "users:read"),
+        ),
+        row(
+            "GET /api/v1/users/stats/overview",
+            any(Permission::ReadAllAccounts, Role::Admin, "users:read"),
+        ),
+        row(
+            "GET /api/v1/users/{id}",
+            any(Permission::ReadAccount, Role::User, "users:read"),
+        )
+        .owned(Owned::OwnerAndAdmins),
+        row(
+            "PUT /api/v1/users/{id}",
+            any(Permission::ChangeAccount, Role::User, "users:write"),
+        )
+        .body(json!({}))
+        .owned(Owned::OwnerAndAdmins),
+        row(
+            "DELETE /api/v1/users/{id}",
+            any(Permission::DeleteAccount, Role::Admin, "users:write"),
+        )
+        .owned(Owned::OwnerAndAdmins),
+        row(
+            "POST /mcp/execute",
+            any(
+                Permission::ExecutePlugin(sample()),
+                Role::User,
+                "plugins:execute:sample",
+            ),
+        )
+        .body(echo),
+        row(
+            "GET /mcp/plugins",
+            any(Permission::ReadPlugins, Role::User, "plugins:read"),
+        ),
+        row(
+            "GET /mcp/plugins/{name}",
+            any(Permission::ReadPlugins, Role::User, "plugins:read"),
+        ),
+        row(
+            "GET /mcp/history",
+            any(Permission::ReadHistory, Role::User, "history:read"),
+        ),
+        row(
+            "GET /mcp/history/{id}",
+            any(Permission::ReadHistory, Role::User, "history:read"),
+        )
+        .owned(Owned::OwnerAndAdmins),
+        row("POST /setup", Access::Public).body(json!({})),
+    ];
+    let open = [
+        "GET /health",
+        "GET /health/live",
+        "GET /health/ready",
+        "GET /health/db",
+        "GET /metrics",
+        "GET /openapi.json",
+        "GET /docs",
+        "GET /docs/",
+        "GET /docs/{file}",
+        "GET /setup",
+        "GET /setup/style.css",
+    ];
+    rows.extend(open.map(|route| row(route, Access::Public)));
+    rows
+}
+
+/// A kind of caller.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Without a credential.
+    Anonymous,
+    /// With a token that isn't accepted.
+    WrongToken,
+    /// With a key that isn't accepted.
+    WrongKey,
+    /// With the operator's key.
+    Operator,
+    /// With an access token.
+    Token(Role),
+    /// With an API key of this scope; empty when it is not narrowed.
+    Key(Role, &'static str),
+}
+
+const SCOPES: [&str; 10] = [
+    "tasks:read",
+    "tasks:write",
+    "plugins:read",
+    "plugins:execute",
+    "plugins:execute:sample",
+    "plugins:execute:llm",
+    "history:read",
+    "users:read",
+    "users:write",
+    "admin",
+];
+
+fn kinds() -> Vec<Kind> {
+    let mut kinds = vec![Kind::Anonymous, Kind::WrongToken, Kind::WrongKey, Kind::Operator];
+    for role in Role::ALL {
+        kinds.extend([Kind::Token(role), Kind::Key(role, "")]);
+        // What a developer may beyond a user is no part of this table yet: the two ends show how scopes narrow.
+        let scopes = if role == Role::Developer {
+            &SCOPES[..1]
+        } else {
+            &SCOPES
+        };
+        kinds.extend(scopes.iter().map(|scope| Kind::Key(role, scope)));
+    }
+    kinds
+}
+
+/// Someone of a kind, with an account of its own where the kind has one.
+struct Someone {
+    kind: Kind,
+    caller: Caller,
+    /// What belongs to it.
+    things: Option<Things>,
+}
+
+impl Someone {
+    async fn appear(server: &Server, kind: Kind) -> Self {
+        let stranger = Caller::stranger(server);
+        let without_account = |caller| Self {
+            kind,
+            caller,
+            things: None,
+        };
+        match kind {
+            Kind::Anonymous => without_account(stranger),
+            Kind::WrongToken => without_account(stranger.with_token("none")),
+            Kind::WrongKey => without_account(stranger.with_key("mcp_000000000000_none")),
+            Kind::Operator => without_account(Caller::operator(server)),
+            Kind::Token(role) => {
+                let person = newcomer(server, role).await;
+                Self {
+                    kind,
+                    caller: person.caller.clone(),
+                    things: Some(Things::of(&person).await),
+                }
+            }
+            Kind::Key(role, scope) => {
+                let person = newcomer(server, role).await;
+                let scopes: Vec<_> = Some(scope)
+                    .filter(|scope| !scope.is_empty())
+                    .into_iter()
+                    .collect();
+                Self {
+                    kind,
+                    caller: person.key(&scopes).await.1,
+                    things: Some(Things::of(&person).await),
+                }
+            }
+        }
+    }
+}
+
+/// Someone with a name that nobody has yet.
+async fn newcomer(server: &Server, role: Role) -> Person {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    Person::new(server, &format!("person{number}"), role.as_str()).await
+}
+
+/// The failure that the table foresees; none when the route lets the caller through.
+fn foreseen(row: &Row, kind: Kind, is_foreign: bool) -> Option<(u16, &'static str)> {
+    let Access::Needs {
+        credential,
+        account,
+        scope,
+        role,
+        ..
+    } = &row.access
+    else {
+        return None;
+    };
+    let (own_role, own_scope, is_key) = match kind {
+        Kind::Anonymous => return Some((401, "unauthenticated")),
+        Kind::WrongToken | Kind::WrongKey => return Some((401, "invalid_token")),
+        Kind::Operator => (Role::Admin, "", false),
+        Kind::Token(role) => (role, "", false),
+        Kind::Key(role, scope) => (role, scope, true),
+    };
+    let is_taken = match credential {
+        CredentialRule::TokenOrKey => true,
+        CredentialRule::TokenOnly => !is_key,
+        CredentialRule::KeyOnly => is_key,
+    };
+    if !is_taken || (*account && kind == Kind::Operator) {
+        return Some((403, "wrong_credential"));
+    }
+    let covers = own_scope == *scope || own_scope == "admin" || scope.starts_with(&format!("{own_scope}:"));
+    if !own_scope.is_empty() && !scope.is_empty() && !covers {
+        return Some((403, "insufficient_scope"));
+    }
+    if own_role < *role {
+        return Some((403, "forbidden"));
+    }
+    let is_hidden = match row.owned {
+        Owned::Nobody => false,
+        Owned::OwnerAndAdmins => own_role < Role::Admin,
+        Owned::OwnerOnly => true,
+    };
+    (is_foreign && is_hidden).then_some((404, "not_found"))
+}
+
+/// Things that belong to someone, to be named in paths.
+struct Things {
+    user: String,
+    key: String,
+    execution: String,
+}
+
+impl Things {
+    async fn of(person: &Person) -> Self {
+        let executed = person.caller.echo("mine").await.expect(200).data();
+        Self {
+            user: person.id.clone(),
+            key: person.key(&[]).await.0,
+            execution: executed["executionId"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn fill(&self, path: &str) -> String {
+        let id = match path {
+            path if path.contains("/users/") => &self.user,
+            path if path.contains("/api-keys/") => &self.key,
+            _ => &self.execution,
+        };
+        path.replace("{id}", id)
+            .replace("{name}", "sample")
+            .replace("{file}", "index.html")
+    }
+}
+
+/// Sends a request of the table, holds its answer against what is foreseen, and tells whether it was let through.
+async fn check(row: &Row, someone: &Someone, things: &Things, is_foreign: bool) -> bool {
+    let body = Some(row.body.clone()).filter(|body| !body.is_null());
+    let reply = someone
+        .caller
+        .send(row.method(), &things.fill(row.path()), body)
+        .await;
+    let told = format!(
+        "{} by {:?}, foreign: {is_foreign}: {}",
+        row.route, someone.kind, reply.text
+    );
+    if let Some(foreseen) = foreseen(row, someone.kind, is_foreign) {
+        assert_eq!((reply.status, reply.code()), foreseen, "{told}");
+        return false;
+    }
+    let is_public = matches!(row.access, Access::Public);
+    assert!(is_public || (200..300).contains(&reply.status), "{told}");
+    assert!(
+        ![403, 405].contains(&reply.status) && reply.status < 500,
+        "{told}"
+    );
+    true
+}
+
+/// Routes after which the caller can't go on as it was.
+const LAST: [&str; 3] = [
+    "POST /api/v1/auth/logout",
+    "POST /api/v1/auth/logout-all",
+    "DELETE /api/v1/users/{id}",
+];
+
+#[test]
+fn b05_every_route_has_a_row_and_every_row_a_route() {
+    let mut routes = contract::routes();
+    let rows = matrix();
+    let mut listed: Vec<_> = rows.iter().map(|row| row.route.to_owned()).collect();
+    routes.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, routes);
+}
+
+#[test]
+fn b05_the_matrix_agrees_with_the_rules_of_the_model() {
+    for row in matrix() {
+        let Access::Needs {
+            credential,
+            account,
+            scope,
+            role,
+            permission,
+        } = row.access
+        else {
+            continue;
+        };
+        let rule = permission.rule();
+        assert_eq!(
+            (rule.credential, rule.needs_account, rule.role),
+            (credential, account, role),
+            "{}",
+            row.route
+        );
+        let asks_no_scope = permission == Permission::ReadPresentedKey;
+        assert!(asks_no_scope || rule.scope.to_string() == scope, "{}", row.route);
+    }
+}
+
+#[test]
+fn b05_the_document_says_which_credentials_a_route_takes() {
+    for row in matrix() {
+        let (method, path) = row.route.split_once(' ').unwrap();
+        let security = &contract::document()["paths"][path][method.to_lowercase()]["security"];
+        let expected = match row.access {
+            Access::Public if path.ends_with("/register") => json!([{}, { "bearer": [] }, { "apiKey": [] }]),
+            Access::Public => Value::Null,
+            Access::Needs {
+                credential: CredentialRule::TokenOrKey,
+                ..
+            } => json!([{ "bearer": [] }, { "apiKey": [] }]),
+            Access::Needs {
+                credential: CredentialRule::TokenOnly,
+                ..
+            } => json!([{ "bearer": [] }]),
+            Access::Needs {
+                credential: CredentialRule::KeyOnly,
+                ..
+            } => json!([{ "apiKey": [] }, { "bearer": [] }]),
+        };
+        assert_eq!(security, &expected, "{}", row.route);
+    }
+}
+
+#[tokio::test]
+async fn b05_every_caller_is_let_through_or_refused_as_the_matrix_says() {
+    let server = Server::start().await;
+    // Keeps the others from being the last admin.
+    newcomer(&server, Role::Admin).await;
+    for kind in kinds() {
+        let mut someone = Someone::appear(&server, kind).await;
+        let mut foreign = Things::of(&newcomer(&server, Role::User).await).await;
+        // What asks nothing of anyone is tried by those only who could be asked for something.
+        let is_keyed = matches!(kind, Kind::Key(..));
+        let rows = matrix()
+            .into_iter()
+            .filter(|row| !is_keyed || !matches!(row.access, Access::Public));
+        for row in rows {
+            let Some(things) = &someone.things else {
+                check(&row, &someone, &foreign, true).await;
+                if LAST.contains(&row.route) {
+                    foreign = Things::of(&newcomer(&server, Role::User).await).await;
+                }
+                continue;
+            };
+            if check(&row, &someone, things, false).await && LAST.contains(&row.route) {
+                someone = Someone::appear(&server, kind).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn b01_what_belongs_to_others_is_hidden_from_all_but_admins() {
+    let server = Server::start().await;
+    newcomer(&server, Role::Admin).await;
+    for kind in kinds() {
+        let someone = Someone::appear(&server, kind).await;
+        let mut foreign = Things::of(&newcomer(&server, Role::User).await).await;
+        for row in matrix().into_iter().filter(|row| row.owned != Owned::Nobody) {
+            if check(&row, &someone, &foreign, true).await && LAST.contains(&row.route) {
+                foreign = Things::of(&newcomer(&server, Role::User).await).await;
+            }
+        }
+    }
+}
