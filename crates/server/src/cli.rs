@@ -1,9 +1,9 @@
 //! The command line of `mcp-server`.
 
+mod output;
 mod admin;
 mod config;
 mod healthcheck;
-mod output;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
