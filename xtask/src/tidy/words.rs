@@ -105,7 +105,7 @@ fn unknown_documents(source: &Source, sources: &[Source]) -> Vec<String> {
     let mut found = Vec::new();
     for (index, line) in source.text.lines().enumerate() {
         for word in line.split(|letter: char| !(code::is_name(letter) || "./-".contains(letter))) {
-            let name = word.trim_matches('.');
+            let name = word.trim_matches(['.', '/']).trim_start_matches("../");
             let is_document = name
                 .strip_suffix(".md")
                 .is_some_and(|stem| stem.ends_with(code::is_name));
