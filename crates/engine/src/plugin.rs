@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use model::{ActionName, CallStatistics, Error, Health, Permission, Plugin, PluginName, Principal, Result};
+use model::{
+    ActionName, CallStatistics, Error, Health, Permission, Plugin, PluginName, Principal, Result, ToolName,
+};
 
 use crate::{parts::Engine, registry::Held};
 
@@ -28,7 +30,7 @@ impl Engine {
     /// `Forbidden` without the scope.
     pub async fn list_plugins(&self, principal: &Principal) -> Result<Vec<PluginView>> {
         principal.require(&Permission::ReadPlugins)?;
-        let called = self.statistics_by_action().await?;
+        let called = self.statistics_by_action(self.parts.plugins.iter()).await?;
         let views = self
             .parts
             .plugins
@@ -48,12 +50,14 @@ impl Engine {
             .plugins
             .find(name)
             .ok_or_else(|| Error::not_found("plugin"))?;
-        Ok(view(held, principal, &self.statistics_by_action().await?))
+        let called = self.statistics_by_action([held].into_iter()).await?;
+        Ok(view(held, principal, &called))
     }
 
-    async fn statistics_by_action(&self) -> Result<Called> {
+    async fn statistics_by_action(&self, plugins: impl Iterator<Item = &Held> + Send) -> Result<Called> {
+        let tools: Vec<_> = plugins.flat_map(|held| tools_of(&held.plugin)).collect();
         let mut called = Called::new();
-        for statistics in self.parts.store.call_statistics().await? {
+        for statistics in self.parts.store.call_statistics(&tools).await? {
             let of_plugin = called.entry(statistics.plugin.clone()).or_default();
             of_plugin.insert(statistics.action.clone(), statistics);
         }
@@ -63,6 +67,13 @@ impl Engine {
 
 /// How actions were called, by plugin and action.
 type Called = HashMap<PluginName, HashMap<ActionName, CallStatistics>>;
+
+fn tools_of(plugin: &Plugin) -> impl Iterator<Item = ToolName> {
+    plugin.actions.iter().map(|action| ToolName {
+        plugin: plugin.name.clone(),
+        action: action.name.clone(),
+    })
+}
 
 fn view(held: &Held, principal: &Principal, called: &Called) -> PluginView {
     let plugin = &held.plugin;

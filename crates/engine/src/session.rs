@@ -179,7 +179,14 @@ impl Engine {
             created_at: now,
             expires_at: self.parts.refresh_tokens.expiry(now),
         };
-        let is_open = self.parts.store.open_session(&session, checked).await?;
+        let (store, checked) = (Arc::clone(&self.parts.store), checked.clone());
+        // The oldest session may end for it.
+        let is_open = self
+            .change_standing(
+                user.id,
+                async move { store.open_session(&session, &checked).await },
+            )
+            .await?;
         let user = User {
             last_login: Some(now),
             ..user

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use model::{Error, ErrorCode, Result, Role, Secret, Timestamp};
+use model::{Error, ErrorCode, Observation, Result, Role, Secret, Timestamp};
 
 use crate::{
     parts::{Client, Engine},
@@ -70,6 +70,7 @@ impl Engine {
                 error
             }
         })?;
+        self.parts.observer.observe(Observation::Registered);
         self.welcome(account).await
     }
 

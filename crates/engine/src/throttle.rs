@@ -13,6 +13,9 @@ use crate::parts::{Client, Engine};
 const FREE_FAILURES: u32 = 5;
 /// How long an attempt has to wait at most.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+/// How far ahead of now the last failure may lie: by so much the clocks of two processes may differ. Beyond, the
+/// clock was set back, and an attempt is let through that puts the last failure where it belongs.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
 /// At every how many failures in a row the owner is told.
 const FAILURES_TO_TELL: u32 = 10;
 /// After how long without a further failure the failures are forgotten.
@@ -76,13 +79,12 @@ impl Engine {
     }
 
     fn require_patience(&self, failures: &SignInFailures) -> Result<()> {
-        let allowed_at = failures.last_at.plus(wait_after(failures.count));
-        let wait = allowed_at.since(self.parts.clock.now());
-        if wait.is_zero() {
+        let now = self.parts.clock.now();
+        let wait = failures.last_at.plus(wait_after(failures.count)).since(now);
+        if wait.is_zero() || failures.last_at.since(now) > CLOCK_SLACK {
             return Ok(());
         }
-        // At most the whole wait, even when the clock was set back since.
-        Err(too_many_failures(wait.min(wait_after(failures.count))))
+        Err(too_many_failures(wait))
     }
 
     async fn count_failure(

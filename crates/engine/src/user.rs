@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use model::{
     Account, CheckedPassword, Credential, Email, Error, ErrorCode, FoldedText, Observation, PasswordHash,
-    Permission, Principal, Result, Role, Secret, SecurityEventKind, SessionId, User, UserChange, UserFilter,
-    UserId, UserOverview, UserSort, Username,
+    PasswordReplacement, Permission, Principal, Result, Role, Secret, SecurityEventKind, User, UserChange,
+    UserFilter, UserId, UserOverview, UserSort, Username,
 };
 use serde_json::{Map, Value};
 
@@ -15,6 +15,7 @@ use crate::{
     parts::{Client, Engine},
     password::require_acceptable,
     session::{SignedIn, session_of},
+    throttle::wrong_password,
 };
 
 /// For how many days the overview counts, the present one included.
@@ -68,9 +69,19 @@ impl Engine {
                 .ok_or_else(anyone)?
                 .require(&Permission::CreatePrivilegedAccount)?;
         }
-        let account = self.prepare_account(registration, role).await?;
-        self.parts.store.create_user(&account).await?;
+        let account = self.make_account(registration, role).await?;
         self.welcome(account).await
+    }
+
+    /// Makes an account with any role, without signing it in.
+    ///
+    /// # Errors
+    /// As [`Self::register`]; `Forbidden` for all but admins.
+    pub async fn create_account(&self, principal: &Principal, registration: Registration) -> Result<User> {
+        principal.require(&Permission::CreatePrivilegedAccount)?;
+        let role = registration.role.unwrap_or_default();
+        let account = self.make_account(registration, role).await?;
+        Ok(account.user)
     }
 
     /// Reads the caller's account.
@@ -97,12 +108,13 @@ impl Engine {
         self.apply_change(id, change).await
     }
 
-    /// Changes the caller's password and ends the caller's other sessions.
+    /// Changes the caller's password, ends the caller's other sessions, and revokes the caller's keys: whoever
+    /// knew the old password may have made some.
     ///
     /// Wrong `current` passwords are counted apart from failed sign-ins, and slow down further attempts alike.
     ///
     /// # Errors
-    /// `InvalidCredentials` when `current` is wrong; `Invalid` when `new` is outside the limits.
+    /// `InvalidCredentials` when `current` is wrong, or the caller's session ends meanwhile; `Invalid` when `new` is outside the limits.
     pub async fn change_password(
         &self,
         principal: &Principal,
@@ -120,10 +132,18 @@ impl Engine {
             .ok_or_else(no_such_user)?;
         // Not an address, so no sign-in counts here: whoever is locked out can't lock out a session, nor the reverse.
         let counted_as = FoldedText::of(&format!("password change of {id}"));
-        self.check_password(Some(&counted_as), Some(&account), &current, client)
+        let checked = self
+            .check_password(Some(&counted_as), Some(&account), &current, client)
             .await?;
-        let kept = session_of(principal)?;
-        self.set_password(id, &new, Some(kept), client).await
+        let password = PasswordReplacement {
+            hash: self.hash_password(&new).await?,
+            replaced: Some(checked.hash),
+            kept: Some(session_of(principal)?),
+            counted_as,
+        };
+        // Another new password, or the end of this session, came first.
+        let is_set = self.set_password(id, password, client).await?;
+        if is_set { Ok(()) } else { Err(wrong_password()) }
     }
 
     /// Lists all accounts.
@@ -193,7 +213,8 @@ impl Engine {
         self.parts.store.user_overview(now, OVERVIEW_DAYS).await
     }
 
-    /// Sets an account's password from the command line and ends all its sessions.
+    /// Sets an account's password from the command line, ends all its sessions, revokes its keys, and lets it
+    /// sign in at once however many sign-ins failed.
     ///
     /// # Errors
     /// `NotFound`, `Invalid`; `Forbidden` for all but the command line.
@@ -205,8 +226,14 @@ impl Engine {
         require_acceptable(&new).map_err(|error| error.under("password"))?;
         let found = self.parts.store.find_account_by_email(&email.folded()).await?;
         let user = found.ok_or_else(no_such_user)?.user;
-        self.set_password(user.id, &new, None, &Client::default()).await?;
-        Ok(user)
+        let password = PasswordReplacement {
+            hash: self.hash_password(&new).await?,
+            replaced: None,
+            kept: None,
+            counted_as: email.folded(),
+        };
+        let is_set = self.set_password(user.id, password, &Client::default()).await?;
+        if is_set { Ok(user) } else { Err(no_such_user()) }
     }
 
     /// Hashes the password of an account that is about to be made.
@@ -239,7 +266,6 @@ impl Engine {
     /// # Errors
     /// `NotFound` when it was deleted or made inactive again before that.
     pub(crate) async fn welcome(&self, account: Account) -> Result<SignedIn> {
-        self.parts.observer.observe(Observation::Registered);
         let checked = CheckedPassword {
             hash: account.password_hash,
             renewed: None,
@@ -248,27 +274,24 @@ impl Engine {
         signed_in.ok_or_else(no_such_user)
     }
 
+    async fn make_account(&self, registration: Registration, role: Role) -> Result<Account> {
+        let account = self.prepare_account(registration, role).await?;
+        self.parts.store.create_user(&account).await?;
+        self.parts.observer.observe(Observation::Registered);
+        Ok(account)
+    }
+
     async fn hash_password(&self, password: &Secret) -> Result<PasswordHash> {
         let turn = self.parts.passwords.await_turn().await?;
         self.parts.passwords.hash(turn, password).await
     }
 
-    async fn set_password(
-        &self,
-        id: UserId,
-        new: &Secret,
-        kept: Option<SessionId>,
-        client: &Client,
-    ) -> Result<()> {
-        let hash = self.hash_password(new).await?;
+    async fn set_password(&self, id: UserId, password: PasswordReplacement, client: &Client) -> Result<bool> {
         let now = self.parts.clock.now();
         let event = self.security_event(id, SecurityEventKind::PasswordChanged, client, now);
         let store = Arc::clone(&self.parts.store);
-        let set = self.change_standing(
-            id,
-            async move { store.set_password(id, &hash, kept, &event).await },
-        );
-        if set.await? { Ok(()) } else { Err(no_such_user()) }
+        self.change_standing(id, async move { store.set_password(id, &password, &event).await })
+            .await
     }
 
     async fn apply_change(&self, id: UserId, change: UserChange) -> Result<User> {
@@ -276,14 +299,7 @@ impl Engine {
             require_small(metadata).map_err(|error| error.under("metadata"))?;
         }
         let (store, now) = (Arc::clone(&self.parts.store), self.parts.clock.now());
-        let changed = self.change_standing(id, async move {
-            let changed = store.update_user(id, &change, now).await?;
-            if change.is_active == Some(false) {
-                // It can't use them, and mustn't find them alive when it is made active again.
-                let _ended = store.close_sessions(id).await?;
-            }
-            Ok(changed)
-        });
+        let changed = self.change_standing(id, async move { store.update_user(id, &change, now).await });
         changed.await?.ok_or_else(no_such_user)
     }
 }

@@ -48,6 +48,6 @@ pub use session::{CheckedPassword, Renewal, Rotation, Session, SessionStore, Sig
 pub use store::Store;
 pub use time::{Clock, Timestamp};
 pub use user::{
-    Account, DailyUsers, Email, FoldedText, NewAccount, User, UserChange, UserFilter, UserOverview, UserSort,
-    UserStore, Username,
+    Account, DailyUsers, Email, FoldedText, NewAccount, PasswordReplacement, User, UserChange, UserFilter,
+    UserOverview, UserSort, UserStore, Username,
 };

@@ -302,6 +302,19 @@ pub struct Account {
 /// An account about to be made.
 pub type NewAccount = Account;
 
+/// A password about to take the place of another.
+#[derive(Clone, Debug)]
+pub struct PasswordReplacement {
+    /// What the new password is checked against.
+    pub hash: PasswordHash,
+    /// The stored hash that it takes the place of; `None` for whichever there is.
+    pub replaced: Option<PasswordHash>,
+    /// The session that goes on; `None` when all end.
+    pub kept: Option<SessionId>,
+    /// Under what wrong passwords were counted (see [`crate::SessionStore`]) that don't count any more.
+    pub counted_as: FoldedText,
+}
+
 /// What changes of an account; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
@@ -394,7 +407,8 @@ pub trait UserStore: Send + Sync {
     /// Lists accounts.
     async fn list_users(&self, filter: &UserFilter, page: &PageRequest<UserSort>) -> Result<Page<User>>;
 
-    /// Changes an account and gives it as it is afterwards; `None` when there is none.
+    /// Changes an account and gives it as it is afterwards; `None` when there is none. One that is made
+    /// inactive loses its sessions.
     ///
     /// # Errors
     /// `AlreadyExists` as for [`Self::create_user`]. `LastAdmin` when the change would leave no active
@@ -408,13 +422,15 @@ pub trait UserStore: Send + Sync {
     /// `LastAdmin` as for [`Self::update_user`].
     async fn delete_user(&self, id: UserId) -> Result<Option<User>>;
 
-    /// Sets a password and ends all sessions but `kept`; gives whether the account exists. Writes a
-    /// security event.
+    /// Sets a password: ends all sessions but the kept one, revokes all keys, forgets the wrong passwords
+    /// that were counted, and keeps `event`.
+    ///
+    /// Gives false, and does nothing, when the account is gone, its hash is no longer the replaced one, or the
+    /// session to be kept has ended.
     async fn set_password(
         &self,
         id: UserId,
-        hash: &PasswordHash,
-        kept: Option<SessionId>,
+        password: &PasswordReplacement,
         event: &SecurityEvent,
     ) -> Result<bool>;
 

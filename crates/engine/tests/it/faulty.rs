@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use model::{
     Account, ApiKey, CallStatistics, CheckedPassword, Claim, Error, Execution, ExecutionFilter, ExecutionId,
     ExecutionOutcome, ExecutionStore, FoldedText, IdempotencyKey, IdempotencyStore, KeyChange, KeyHash,
-    KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage, NewAccount, Page, PageRequest, PasswordHash,
-    Renewal, RequestDigest, Result, Rotation, SecurityEvent, Session, SessionId, SessionStore,
-    SignInFailures, Store, Timestamp, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
-    UserStore,
+    KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage, NewAccount, Page, PageRequest,
+    PasswordReplacement, Renewal, RequestDigest, Result, Rotation, SecurityEvent, Session, SessionId,
+    SessionStore, SignInFailures, Store, Timestamp, ToolName, User, UserChange, UserFilter, UserId,
+    UserOverview, UserSort, UserStore,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -132,7 +132,7 @@ forward! { UserStore {
     fn list_users(filter: &UserFilter, page: &PageRequest<UserSort>) -> Page<User>;
     fn update_user(id: UserId, change: &UserChange, now: Timestamp) -> Option<User>;
     fn delete_user(id: UserId) -> Option<User>;
-    fn set_password(id: UserId, hash: &PasswordHash, kept: Option<SessionId>, event: &SecurityEvent) -> bool;
+    fn set_password(id: UserId, password: &PasswordReplacement, event: &SecurityEvent) -> bool;
     fn user_overview(now: Timestamp, days: u16) -> UserOverview;
 } }
 
@@ -169,7 +169,7 @@ forward! { ExecutionStore {
     fn find_execution(id: ExecutionId, owner: Option<UserId>) -> Option<Execution>;
     fn list_executions(filter: &ExecutionFilter, page: &PageRequest<()>) -> Page<Execution>;
     fn close_interrupted_executions(accepted_before: Timestamp, limit: u32) -> u64;
-    fn call_statistics() -> Vec<CallStatistics>;
+    fn call_statistics(tools: &[ToolName]) -> Vec<CallStatistics>;
 } }
 
 forward! { IdempotencyStore {

@@ -6,6 +6,7 @@ mod fixture;
 mod faulty;
 mod lab;
 mod shop;
+mod password;
 mod principal;
 mod limit;
 mod session;

@@ -129,6 +129,24 @@ async fn a08_failures_are_forgotten_after_a_day() {
 }
 
 #[tokio::test]
+async fn g07_a_clock_that_ran_ahead_locks_nobody_out_until_it_is_reached_again() {
+    let world = World::new();
+    world.person("ada").await;
+    world.clock.advance(3600 * SECOND);
+    fail_to_sign_in(&world, "ada", 5).await;
+    assert_eq!(
+        code(world.try_sign_in("ada", PASSWORD).await),
+        ErrorCode::RateLimited
+    );
+    world.clock.set_back(3600 * SECOND);
+    fail_to_sign_in(&world, "ada", 1).await;
+    let refused = world.try_sign_in("ada", PASSWORD).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::RateLimited);
+    world.clock.advance(refused.wait().unwrap());
+    assert!(world.try_sign_in("ada", PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
 async fn a08_a_session_goes_on_while_sign_ins_are_refused_and_its_owner_is_told() {
     let world = World::new();
     let ada = world.person("ada").await;
@@ -286,6 +304,18 @@ async fn a14_an_inactive_account_can_not_renew_its_session() {
         let renewed = world.engine.renew_session(ada.refresh_token(), &client()).await;
         assert_eq!(code(renewed), ErrorCode::InvalidToken, "active: {is_active}");
     }
+}
+
+#[tokio::test]
+async fn the_hundred_and_first_session_ends_the_oldest_at_once() {
+    let world = World::new();
+    let oldest = world.person("ada").await;
+    for _ in 0..99 {
+        world.sign_in("ada").await;
+    }
+    assert!(world.bearer(oldest.token()).await.is_ok());
+    world.sign_in("ada").await;
+    assert_eq!(code(world.bearer(oldest.token()).await), ErrorCode::InvalidToken);
 }
 
 #[tokio::test]

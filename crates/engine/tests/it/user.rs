@@ -8,7 +8,10 @@ use model::{
 use rstest::rstest;
 use serde_json::json;
 
-use crate::fixture::{PASSWORD, World, client, code, first_page, registration};
+use crate::{
+    fixture::{PASSWORD, World, client, code, first_page, registration},
+    shop::Shop,
+};
 
 fn with_role(role: Role) -> UserChange {
     UserChange {
@@ -354,6 +357,20 @@ async fn a14_a_new_password_ends_the_other_sessions_at_once() {
         ErrorCode::InvalidCredentials
     );
     assert!(world.try_sign_in("ada", "another password").await.is_ok());
+}
+
+#[tokio::test]
+async fn a14_an_account_is_never_inactive_with_sessions_that_wait_for_it() {
+    let shop = Shop::open();
+    let (admin, ada) = (shop.admin("root").await, shop.person("ada").await);
+    let id = ada.signed_in.user.id;
+    shop.store.fail("close_sessions");
+    for is_active in [false, true] {
+        let change = with_activity(is_active);
+        let changed = shop.engine.update_user(&admin.principal, id, change).await;
+        assert_eq!(changed.unwrap().is_active, is_active);
+    }
+    assert_eq!(code(shop.bearer(ada.token()).await), ErrorCode::InvalidToken);
 }
 
 #[tokio::test]

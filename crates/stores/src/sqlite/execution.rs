@@ -10,14 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{
     CallStatistics, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore, Page,
-    PageRequest, Result, Timestamp, UserId,
+    PageRequest, Result, Timestamp, ToolName, UserId,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use self::record::{Ending, NewRow};
 use super::{
     SqliteStore,
-    column::{Moment, Text, to_count},
+    column::{Moment, to_count},
 };
 
 #[async_trait]
@@ -44,8 +44,13 @@ impl ExecutionStore for SqliteStore {
     async fn find_execution(&self, id: ExecutionId, owner: Option<UserId>) -> Result<Option<Execution>> {
         self.readers
             .read(move |connection| {
-                let found = row::find(connection, id)?;
-                Ok(found.filter(|execution| owner.is_none() || execution.user_id == owner))
+                // Asked first, so that another's execution, however large, takes no more time than none.
+                if let Some(owner) = owner
+                    && !row::belongs_to(connection, id, owner)?
+                {
+                    return Ok(None);
+                }
+                Ok(row::find(connection, id)?)
             })
             .await
     }
@@ -69,30 +74,35 @@ impl ExecutionStore for SqliteStore {
             .await
     }
 
-    async fn call_statistics(&self) -> Result<Vec<CallStatistics>> {
+    async fn call_statistics(&self, tools: &[ToolName]) -> Result<Vec<CallStatistics>> {
+        let tools = tools.to_vec();
         self.readers
-            .read(|connection| Ok(read_statistics(connection)?))
+            .read(move |connection| Ok(read_statistics(connection, tools)?))
             .await
     }
 }
 
-fn read_statistics(connection: &Connection) -> rusqlite::Result<Vec<CallStatistics>> {
+fn read_statistics(connection: &Connection, tools: Vec<ToolName>) -> rusqlite::Result<Vec<CallStatistics>> {
     // Sums that no column could hold stop at its greatest number.
-    let sql = "SELECT plugin, action, sum(calls) FILTER (WHERE status = 'success'), \
-        sum(calls) FILTER (WHERE status = 'failure'), min(total(total_micros), 9.2e18), max(last_called_at) \
-        FROM call_series GROUP BY plugin, action HAVING sum(calls) > 0 ORDER BY plugin, action";
-    connection
-        .prepare_cached(sql)?
-        .query_map((), |row| {
-            let micros: f64 = row.get(4)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT sum(calls) FILTER (WHERE status = 'success'), sum(calls) FILTER (WHERE status = 'failure'), \
+         min(total(total_micros), 9.2e18), max(last_called_at) \
+         FROM call_series WHERE plugin = ?1 AND action = ?2 HAVING sum(calls) > 0",
+    )?;
+    let read = |tool: ToolName| {
+        let names = [tool.plugin.as_str(), tool.action.as_str()];
+        let counted = statement.query_row(names, |row| {
+            let micros: f64 = row.get(2)?;
             Ok(CallStatistics {
-                plugin: row.get::<_, Text<_>>(0)?.0,
-                action: row.get::<_, Text<_>>(1)?.0,
-                successes: to_count(row.get::<_, Option<i64>>(2)?.unwrap_or(0)),
-                failures: to_count(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
+                plugin: tool.plugin.clone(),
+                action: tool.action.clone(),
+                successes: to_count(row.get::<_, Option<i64>>(0)?.unwrap_or(0)),
+                failures: to_count(row.get::<_, Option<i64>>(1)?.unwrap_or(0)),
                 total_duration: Duration::from_secs_f64(micros.max(0.0) / 1e6),
-                last_called_at: row.get::<_, Option<Moment>>(5)?.map(|moment| moment.0),
+                last_called_at: row.get::<_, Option<Moment>>(3)?.map(|moment| moment.0),
             })
-        })?
-        .collect()
+        });
+        counted.optional().transpose()
+    };
+    tools.into_iter().filter_map(read).collect()
 }

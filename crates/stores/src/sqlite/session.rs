@@ -84,7 +84,7 @@ impl SessionStore for SqliteStore {
                 };
                 let after = SignInFailures {
                     count: counted.saturating_add(1),
-                    last_at: now.max(before.last_at),
+                    last_at: now,
                 };
                 connection
                     .prepare_cached(
@@ -148,6 +148,14 @@ pub(super) fn remove_sessions(
         .prepare_cached("DELETE FROM session WHERE user_id = ?1 AND (?2 IS NULL OR id <> ?2)")?
         .execute(params![Id(user_id.as_uuid()), kept])?;
     Ok(rows(removed))
+}
+
+/// Forgets the failed sign-ins under a folded e-mail.
+pub(super) fn forget_failures(connection: &Connection, email: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM sign_in_failure WHERE email = ?1")?
+        .execute([email])?;
+    Ok(())
 }
 
 /// Keeps a security event, unless its account is gone; the oldest beyond the limit goes.
@@ -214,9 +222,7 @@ fn open(connection: &Connection, session: &Session, checked: &CheckedPassword) -
              ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?2)",
         )?
         .execute(params![user_id, MAX_SESSIONS])?;
-    connection
-        .prepare_cached("DELETE FROM sign_in_failure WHERE email = ?1")?
-        .execute([email])?;
+    forget_failures(connection, &email)?;
     note_activity(connection, session.user_id, session.created_at)?;
     Ok(true)
 }

@@ -5,8 +5,8 @@ mod overview;
 
 use async_trait::async_trait;
 use model::{
-    Account, Error, ErrorCode, FoldedText, NewAccount, Page, PageRequest, PasswordHash, Result, Role,
-    SecurityEvent, SessionId, Timestamp, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
+    Account, Error, ErrorCode, FoldedText, NewAccount, Page, PageRequest, PasswordHash, PasswordReplacement,
+    Result, Role, SecurityEvent, Timestamp, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
     UserStore,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -16,7 +16,7 @@ use super::{
     SqliteStore,
     column::{Id, Json, Moment, Text, to_json_text},
     failure::Outcome,
-    session::{keep_event, remove_sessions},
+    session::{forget_failures, keep_event, remove_sessions},
 };
 
 /// The columns of an account, in the order in which they are read.
@@ -114,24 +114,12 @@ impl UserStore for SqliteStore {
     async fn set_password(
         &self,
         id: UserId,
-        hash: &PasswordHash,
-        kept: Option<SessionId>,
+        password: &PasswordReplacement,
         event: &SecurityEvent,
     ) -> Result<bool> {
-        let (hash, event) = (hash.clone(), event.clone());
+        let (password, event) = (password.clone(), event.clone());
         self.writer
-            .step(move |connection| {
-                let mut statement = connection
-                    .prepare_cached("UPDATE user SET password_hash = ?2, updated_at = ?3 WHERE id = ?1")?;
-                let changed =
-                    statement.execute(params![Id(id.as_uuid()), hash.as_str(), Moment(event.created_at)])?;
-                if changed == 0 {
-                    return Ok(false);
-                }
-                remove_sessions(connection, id, kept)?;
-                keep_event(connection, &event)?;
-                Ok(true)
-            })
+            .step(move |connection| replace_password(connection, id, &password, &event))
             .await
     }
 
@@ -277,6 +265,9 @@ fn update(connection: &Connection, id: UserId, change: UserChange, now: Timestam
             metadata_text(after.metadata.clone())?,
             Moment(after.updated_at),
         ])?;
+    if !after.is_active {
+        remove_sessions(connection, id, None)?;
+    }
     Ok(Some(after))
 }
 
@@ -317,6 +308,37 @@ fn require_another_admin(connection: &Connection, id: UserId) -> Outcome<()> {
     Err(Error::new(ErrorCode::LastAdmin, message).into())
 }
 
+fn replace_password(
+    connection: &Connection,
+    id: UserId,
+    password: &PasswordReplacement,
+    event: &SecurityEvent,
+) -> Outcome<bool> {
+    let changed = connection
+        .prepare_cached(
+            "UPDATE user SET password_hash = ?2, updated_at = ?3 WHERE id = ?1 \
+             AND (?4 IS NULL OR password_hash = ?4) \
+             AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE id = ?5 AND user_id = ?1))",
+        )?
+        .execute(params![
+            Id(id.as_uuid()),
+            password.hash.as_str(),
+            Moment(event.created_at),
+            password.replaced.as_ref().map(PasswordHash::as_str),
+            password.kept.map(|id| Id(id.as_uuid())),
+        ])?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    remove_sessions(connection, id, password.kept)?;
+    connection
+        .prepare_cached("UPDATE api_key SET is_active = 0 WHERE user_id = ?1 AND is_active")?
+        .execute([Id(id.as_uuid())])?;
+    forget_failures(connection, password.counted_as.as_str())?;
+    keep_event(connection, event)?;
+    Ok(true)
+}
+
 fn delete(connection: &Connection, id: UserId) -> Outcome<Option<User>> {
     let Some(user) = find_user(connection, id)? else {
         return Ok(None);
@@ -324,9 +346,7 @@ fn delete(connection: &Connection, id: UserId) -> Outcome<Option<User>> {
     if is_active_admin(&user) {
         require_another_admin(connection, id)?;
     }
-    connection
-        .prepare_cached("DELETE FROM sign_in_failure WHERE email = ?1")?
-        .execute([user.email.folded().as_str()])?;
+    forget_failures(connection, user.email.folded().as_str())?;
     // Sessions, keys, security events and days of activity go by foreign key.
     connection
         .prepare_cached("DELETE FROM user WHERE id = ?1")?

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use model::{
-    Account, ActionName, ApiKey, CheckedPassword, Execution, ExecutionId, ExecutionOutcome, Failure, KeyHash,
-    KeyId, KeyName, KeyPrefix, PasswordHash, PluginName, Role, Scopes, SecurityEvent, SecurityEventId,
-    SecurityEventKind, Session, SessionId, Source, Timestamp, TokenDigest, User, UserId,
+    Account, ActionName, ApiKey, CheckedPassword, Execution, ExecutionId, ExecutionOutcome, Failure,
+    FoldedText, KeyHash, KeyId, KeyName, KeyPrefix, PasswordHash, PasswordReplacement, PluginName, Role,
+    Scopes, SecurityEvent, SecurityEventId, SecurityEventKind, Session, SessionId, Source, Timestamp,
+    TokenDigest, ToolName, User, UserId,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -64,6 +65,16 @@ pub(crate) fn checked(number: u64) -> CheckedPassword {
     CheckedPassword {
         hash: password_hash(number),
         renewed: None,
+    }
+}
+
+/// Sets the password of this number whatever it was before.
+pub(crate) fn password(number: u64) -> PasswordReplacement {
+    PasswordReplacement {
+        hash: password_hash(number),
+        replaced: None,
+        kept: None,
+        counted_as: FoldedText::of("nobody@example.org"),
     }
 }
 
@@ -127,6 +138,13 @@ pub(crate) fn plugin(name: &str) -> PluginName {
 
 pub(crate) fn action(name: &str) -> ActionName {
     name.parse().unwrap()
+}
+
+pub(crate) fn tool(name: &str) -> ToolName {
+    ToolName {
+        plugin: plugin("sample"),
+        action: action(name),
+    }
 }
 
 pub(crate) fn execution(number: u64) -> Execution {

@@ -30,6 +30,13 @@ pub(super) fn find(connection: &Connection, id: ExecutionId) -> rusqlite::Result
         .optional()
 }
 
+/// Tells whether an execution is there and somebody's own.
+pub(super) fn belongs_to(connection: &Connection, id: ExecutionId, owner: UserId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM execution WHERE id = ?1 AND user_id = ?2")?
+        .exists([Id(id.as_uuid()), Id(owner.as_uuid())])
+}
+
 /// Reads an execution from a row of [`COLUMNS`].
 pub(super) fn read_execution(row: &Row<'_>) -> rusqlite::Result<Execution> {
     let series = read_series(row)?;

@@ -6,20 +6,20 @@ use std::{sync::Arc, time::Duration};
 
 use model::{
     CallStatistics, ErrorCode, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStatus,
-    Source, Store, TaskId,
+    Source, Store, TaskId, ToolName,
 };
 use serde_json::{Value, json};
 
 use super::user::at_once;
 use crate::{
     engine::Engine,
-    make::{account, action, count, execution, failure, moment, plugin, running, user_id, uuid},
+    make::{account, action, count, execution, failure, moment, plugin, running, tool, user_id, uuid},
     walk::{BOTH, first_page},
 };
 
 crate::on_every_engine![
     executions_are_found_as_they_were_stored,
-    an_execution_is_found_by_its_owner_and_by_everyones,
+    b01_an_execution_is_found_by_its_owner_alone_unless_all_are_asked_for,
     c08_payload_and_result_come_back_exactly,
     a_value_too_deep_to_be_read_again_is_refused,
     an_end_is_recorded_once,
@@ -32,6 +32,12 @@ crate::on_every_engine![
 
 async fn found(store: &Arc<dyn Store>, id: ExecutionId) -> Execution {
     store.find_execution(id, None).await.unwrap().unwrap()
+}
+
+/// What is counted of the actions that the cases call.
+async fn counted(store: &Arc<dyn Store>) -> Vec<CallStatistics> {
+    let tools = [tool("echo"), tool("add")];
+    store.call_statistics(&tools).await.unwrap()
 }
 
 async fn executions_are_found_as_they_were_stored(engine: impl Engine) {
@@ -58,7 +64,7 @@ async fn executions_are_found_as_they_were_stored(engine: impl Engine) {
     );
 }
 
-async fn an_execution_is_found_by_its_owner_and_by_everyones(engine: impl Engine) {
+async fn b01_an_execution_is_found_by_its_owner_alone_unless_all_are_asked_for(engine: impl Engine) {
     let store = engine.open().await;
     let mut operators = execution(2);
     operators.user_id = None;
@@ -158,7 +164,7 @@ async fn of_many_ends_one_is_recorded(engine: impl Engine) {
         found(&store, execution(1).id).await.outcome,
         ExecutionOutcome::Success(json!(ended[0]))
     );
-    assert_eq!(store.call_statistics().await.unwrap()[0].successes, 1);
+    assert_eq!(counted(&store).await[0].successes, 1);
 }
 
 async fn an_execution_is_recorded_once(engine: impl Engine) {
@@ -173,12 +179,17 @@ async fn an_execution_is_recorded_once(engine: impl Engine) {
         .await
         .unwrap();
     assert_eq!(page.total, 1);
-    assert_eq!(store.call_statistics().await.unwrap().len(), 1);
+    let other = ToolName {
+        plugin: plugin("other"),
+        ..tool("echo")
+    };
+    let statistics = store.call_statistics(&[other, tool("echo")]).await.unwrap();
+    assert_eq!(statistics.len(), 1);
 }
 
 async fn statistics_count_what_ended(engine: impl Engine) {
     let store = engine.open().await;
-    assert!(store.call_statistics().await.unwrap().is_empty());
+    assert!(counted(&store).await.is_empty());
     for number in 1..=6 {
         let mut stored = execution(number);
         stored.duration = Duration::from_micros(number);
@@ -200,12 +211,10 @@ async fn statistics_count_what_ended(engine: impl Engine) {
         total_duration: Duration::from_micros(micros),
         last_called_at: Some(moment(last)),
     };
-    let mut found = store.call_statistics().await.unwrap();
-    found.sort_by_key(|entry| entry.action.clone());
-    assert_eq!(
-        found,
-        [statistics("add", 2, 0, 11, 6), statistics("echo", 3, 2, 7010, 9)]
-    );
+    let (echo, add) = (statistics("echo", 3, 2, 7010, 9), statistics("add", 2, 0, 11, 6));
+    assert_eq!(counted(&store).await, [echo.clone(), add.clone()]);
+    let asked = [tool("add"), tool("never"), tool("echo")];
+    assert_eq!(store.call_statistics(&asked).await.unwrap(), [add, echo]);
 }
 
 async fn interrupted_executions_are_ended_in_portions(engine: impl Engine) {
@@ -236,13 +245,7 @@ async fn interrupted_executions_are_ended_in_portions(engine: impl Engine) {
             ExecutionOutcome::Success(_) => panic!("nothing succeeded"),
         }
     }
-    let failures: u64 = store
-        .call_statistics()
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry.failures)
-        .sum();
+    let failures: u64 = counted(&store).await.iter().map(|entry| entry.failures).sum();
     assert_eq!(failures, 6);
 }
 
@@ -279,8 +282,5 @@ async fn many_records_at_once_are_all_kept_and_counted(engine: impl Engine) {
         sum += total(&filter).await;
     }
     assert_eq!(count(sum), count(CALLERS * EACH));
-    assert_eq!(
-        store.call_statistics().await.unwrap()[0].successes,
-        CALLERS * EACH
-    );
+    assert_eq!(counted(&store).await[0].successes, CALLERS * EACH);
 }

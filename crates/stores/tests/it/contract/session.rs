@@ -20,8 +20,8 @@ crate::on_every_engine![
     a_sign_in_without_a_fitting_account_does_nothing,
     the_hundred_newest_sessions_of_an_account_are_kept,
     a_live_token_is_replaced_by_the_next,
-    b_a_dead_token_ends_the_session_and_its_owner_is_told,
-    of_two_callers_with_one_token_one_is_given_the_next,
+    a12_a_dead_token_ends_the_session_and_its_owner_is_told,
+    a13_of_two_callers_with_one_token_one_is_given_the_next,
     expired_and_unknown_sessions_can_not_be_renewed,
     sessions_end_one_by_one_and_all_at_once,
     failed_sign_ins_are_counted_until_they_are_forgotten,
@@ -190,7 +190,7 @@ async fn a_live_token_is_replaced_by_the_next(engine: impl Engine) {
     assert!(events(&store, 1).await.is_empty());
 }
 
-async fn b_a_dead_token_ends_the_session_and_its_owner_is_told(engine: impl Engine) {
+async fn a12_a_dead_token_ends_the_session_and_its_owner_is_told(engine: impl Engine) {
     let store = with_user(&engine).await;
     let session = session(user_id(1), 2);
     store.open_session(&session, &checked(1)).await.unwrap();
@@ -218,7 +218,7 @@ async fn b_a_dead_token_ends_the_session_and_its_owner_is_told(engine: impl Engi
     );
 }
 
-async fn of_two_callers_with_one_token_one_is_given_the_next(engine: impl Engine) {
+async fn a13_of_two_callers_with_one_token_one_is_given_the_next(engine: impl Engine) {
     let store = with_user(&engine).await;
     for round in 0..30 {
         let session = session(user_id(1), 100 + round);
@@ -300,6 +300,9 @@ async fn failed_sign_ins_are_counted_until_they_are_forgotten(engine: impl Engin
     assert_eq!(fail(20, 0).await, 2);
     assert_eq!(fail(30, 20).await, 3, "the last one was not before that moment");
     assert_eq!(fail(90, 31).await, 1, "all were before that moment");
+    assert_eq!(fail(70, 31).await, 2, "the clock was set back");
+    assert_eq!(store.sign_in_failures(&email).await.unwrap().last_at, moment(70));
+    assert_eq!(fail(90, 80).await, 1);
     let expected = SignInFailures {
         count: 1,
         last_at: moment(90),

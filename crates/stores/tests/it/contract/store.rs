@@ -4,7 +4,7 @@ use model::ErrorKind;
 
 use crate::{
     engine::Engine,
-    make::{account, execution, key, key_hash, session, user_id},
+    make::{account, execution, key, key_hash, session, tool, user_id},
 };
 
 crate::on_every_engine![
@@ -64,5 +64,8 @@ async fn what_was_written_is_there_after_opening_anew(engine: impl Engine) {
         store.find_execution(execution(4).id, None).await.unwrap(),
         Some(execution(4))
     );
-    assert_eq!(store.call_statistics().await.unwrap()[0].successes, 1);
+    assert_eq!(
+        store.call_statistics(&[tool("echo")]).await.unwrap()[0].successes,
+        1
+    );
 }

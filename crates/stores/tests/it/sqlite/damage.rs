@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::place::{copy_files, log_file, open, refusal, store_file};
 use crate::{
-    make::{execution, user_id},
+    make::{execution, tool, user_id},
     walk::{BOTH, first_page, walk},
 };
 
@@ -38,7 +38,7 @@ async fn whole_prefix(directory: &Path) -> u64 {
         lengths.push(total);
     }
     let counted = store
-        .call_statistics()
+        .call_statistics(&[tool("echo")])
         .await
         .unwrap()
         .first()

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use model::{ErrorCode, FoldedText, Role, UserChange};
+use model::{ErrorCode, FoldedText, PasswordReplacement, Role, UserChange};
 use serde_json::json;
 
 use super::at_once;
 use crate::{
     engine::Engine,
     make::{
-        account, admin, checked, digest, event, execution, key, key_hash, moment, password_hash, session,
-        user_id,
+        account, admin, checked, digest, event, execution, key, key_hash, moment, password, password_hash,
+        session, user_id,
     },
     walk::first_page,
 };
@@ -21,10 +21,13 @@ crate::on_every_engine![
     metadata_can_be_replaced_and_removed,
     a_change_of_nobody_changes_nothing,
     a_change_to_a_taken_name_is_refused_and_to_ones_own_is_not,
-    the_last_active_admin_can_not_be_removed,
-    of_two_admins_who_remove_each_other_at_once_one_stays,
+    a18_the_last_active_admin_can_not_be_removed,
+    a18_of_two_admins_who_remove_each_other_at_once_one_stays,
     a_deleted_account_takes_all_but_its_history_with_it,
     a_new_password_ends_the_other_sessions_and_is_told,
+    a14_a_password_that_was_replaced_or_asked_for_by_an_ended_session_is_not_set,
+    a14_a_new_password_revokes_the_keys_of_its_account,
+    a14_an_account_that_is_made_inactive_loses_its_sessions,
     the_overview_counts_by_role_activity_and_day,
 ];
 
@@ -95,7 +98,7 @@ async fn a_change_of_nobody_changes_nothing(engine: impl Engine) {
     assert!(changed.unwrap().is_none());
     assert!(store.delete_user(user_id(1)).await.unwrap().is_none());
     let set = store
-        .set_password(user_id(1), &password_hash(2), None, &event(user_id(1), 3))
+        .set_password(user_id(1), &password(2), &event(user_id(1), 3))
         .await;
     assert!(!set.unwrap());
 }
@@ -134,7 +137,7 @@ fn deactivation() -> UserChange {
     }
 }
 
-async fn the_last_active_admin_can_not_be_removed(engine: impl Engine) {
+async fn a18_the_last_active_admin_can_not_be_removed(engine: impl Engine) {
     let store = engine.open().await;
     let mut inactive = admin(2);
     inactive.user.is_active = false;
@@ -164,7 +167,7 @@ async fn the_last_active_admin_can_not_be_removed(engine: impl Engine) {
         .unwrap();
 }
 
-async fn of_two_admins_who_remove_each_other_at_once_one_stays(engine: impl Engine) {
+async fn a18_of_two_admins_who_remove_each_other_at_once_one_stays(engine: impl Engine) {
     let store = engine.open().await;
     store.create_user(&admin(1)).await.unwrap();
     let mut staying = 1;
@@ -232,13 +235,17 @@ async fn a_new_password_ends_the_other_sessions_and_is_told(engine: impl Engine)
     store.open_session(&kept, &checked(1)).await.unwrap();
     store.open_session(&ended, &checked(1)).await.unwrap();
     store.open_session(&foreign, &checked(2)).await.unwrap();
-    let told = event(owner, 9);
-    assert!(
-        store
-            .set_password(owner, &password_hash(7), Some(kept.id), &told)
-            .await
-            .unwrap()
-    );
+    let (told, email) = (event(owner, 9), FoldedText::of("user1@example.org"));
+    let failed = store.record_sign_in_failure(&email, moment(5), moment(0), None);
+    failed.await.unwrap();
+    let new = PasswordReplacement {
+        replaced: Some(password_hash(1)),
+        kept: Some(kept.id),
+        counted_as: email.clone(),
+        ..password(7)
+    };
+    assert!(store.set_password(owner, &new, &told).await.unwrap());
+    assert_eq!(store.sign_in_failures(&email).await.unwrap().count, 0);
     let is_there = async |id| store.find_session(id).await.unwrap().is_some();
     assert!(is_there(kept.id).await && !is_there(ended.id).await && is_there(foreign.id).await);
     let found = store.find_account(owner).await.unwrap().unwrap();
@@ -249,11 +256,75 @@ async fn a_new_password_ends_the_other_sessions_and_is_told(engine: impl Engine)
     assert_eq!(events.unwrap().items, [told]);
     assert!(
         store
-            .set_password(owner, &password_hash(8), None, &event(owner, 10))
+            .set_password(owner, &password(8), &event(owner, 10))
             .await
             .unwrap()
     );
     assert!(!is_there(kept.id).await, "without a kept one, all go");
+}
+
+async fn a14_a_password_that_was_replaced_or_asked_for_by_an_ended_session_is_not_set(engine: impl Engine) {
+    let store = engine.open().await;
+    let (owner, email) = (user_id(1), FoldedText::of("user1@example.org"));
+    store.create_user(&account(1)).await.unwrap();
+    store.create_user(&account(2)).await.unwrap();
+    let (own, foreign) = (session(owner, 3), session(user_id(2), 4));
+    store.open_session(&own, &checked(1)).await.unwrap();
+    store.open_session(&foreign, &checked(2)).await.unwrap();
+    store.create_key(&key(owner, 5), &key_hash(5), 10).await.unwrap();
+    let failed = store.record_sign_in_failure(&email, moment(5), moment(0), None);
+    failed.await.unwrap();
+    for (replaced, kept) in [
+        (Some(password_hash(2)), Some(own.id)),
+        (Some(password_hash(1)), Some(session(owner, 404).id)),
+        (Some(password_hash(1)), Some(foreign.id)),
+    ] {
+        let new = PasswordReplacement {
+            replaced,
+            kept,
+            counted_as: email.clone(),
+            ..password(7)
+        };
+        assert!(!store.set_password(owner, &new, &event(owner, 9)).await.unwrap());
+    }
+    let found = store.find_account(owner).await.unwrap().unwrap();
+    assert_eq!(found.password_hash, password_hash(1));
+    assert!(store.find_session(own.id).await.unwrap().is_some());
+    assert_eq!(store.sign_in_failures(&email).await.unwrap().count, 1);
+    let kept = store.find_own_key(owner, key(owner, 5).id).await.unwrap();
+    assert!(kept.unwrap().is_active);
+}
+
+async fn a14_a_new_password_revokes_the_keys_of_its_account(engine: impl Engine) {
+    let store = engine.open().await;
+    let is_live = async |owner: u64| {
+        let id = key(user_id(owner), owner).id;
+        let found = store.find_own_key(user_id(owner), id).await.unwrap();
+        found.unwrap().is_active
+    };
+    for owner in [1, 2] {
+        store.create_user(&account(owner)).await.unwrap();
+        let key = key(user_id(owner), owner);
+        store.create_key(&key, &key_hash(owner), 10).await.unwrap();
+    }
+    let told = event(user_id(1), 9);
+    assert!(store.set_password(user_id(1), &password(7), &told).await.unwrap());
+    assert!(!is_live(1).await && is_live(2).await);
+}
+
+async fn a14_an_account_that_is_made_inactive_loses_its_sessions(engine: impl Engine) {
+    let store = engine.open().await;
+    let (ended, foreign) = (session(user_id(1), 3), session(user_id(2), 4));
+    for (owner, session) in [(1, &ended), (2, &foreign)] {
+        store.create_user(&account(owner)).await.unwrap();
+        store.open_session(session, &checked(owner)).await.unwrap();
+    }
+    store
+        .update_user(user_id(1), &deactivation(), moment(5))
+        .await
+        .unwrap();
+    assert!(store.find_session(ended.id).await.unwrap().is_none());
+    assert!(store.find_session(foreign.id).await.unwrap().is_some());
 }
 
 async fn the_overview_counts_by_role_activity_and_day(engine: impl Engine) {
