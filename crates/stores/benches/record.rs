@@ -96,7 +96,17 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     );
     for scenario in &SCENARIOS {
         let directory = tempfile::tempdir_in(&place)?;
+        let begin = Instant::now();
+        let store = SqliteStore::open(directory.path(), &SqliteOptions::default())?;
+        let opening = begin.elapsed();
+        runtime.block_on(store.close())?;
+        drop(store);
+        let begin = Instant::now();
         let store = Arc::new(SqliteStore::open(directory.path(), &SqliteOptions::default())?);
+        println!(
+            "    opened: {opening:.1?} when new, {:.1?} again",
+            begin.elapsed()
+        );
         let log = directory.path().join("store.sqlite3-wal");
         runtime.block_on(measure(&store, scenario, (Duration::from_secs(seconds), &log)))?;
         if scenario.has_lists {

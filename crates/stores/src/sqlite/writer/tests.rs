@@ -5,12 +5,16 @@ use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use model::ErrorKind;
+use model::{ErrorKind, Timestamp};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::*;
-use crate::sqlite::connection::{open_first, open_reader};
+use crate::sqlite::{
+    connection::{open_first, open_reader},
+    ledger::Skew,
+};
 
 struct Bench {
     directory: TempDir,
@@ -192,4 +196,38 @@ async fn what_was_taken_before_closing_is_done_and_what_comes_after_is_refused()
     let late = bench.writer.step(|connection| Ok(add(connection, "b")?)).await;
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(bench.names(), ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_transaction_does_not_narrow_what_is_known_of_the_times_in_ids() {
+    const MILLIS_OF_ID: u128 = 1_770_000_000_000;
+    let bench = Bench::new(16);
+    let note = async |behind: i64, is_torn: bool| {
+        let accepted_at = Timestamp::from_millis(1_770_000_000_000 - behind);
+        let id = Uuid::from_u128(MILLIS_OF_ID << 80);
+        bench
+            .writer
+            .count(move |connection, ledger| {
+                ledger.note_skew(connection, id, accepted_at)?;
+                if is_torn {
+                    Err(Fault::Torn(rusqlite::Error::InvalidQuery))
+                } else {
+                    Ok(())
+                }
+            })
+            .await
+    };
+    note(500, false).await.unwrap();
+    note(900, true).await.unwrap_err();
+    note(20, false).await.unwrap();
+    note(-30, false).await.unwrap();
+    let connection = open_reader(&bench.path(), 256).unwrap();
+    let skew = Skew::read(&connection).unwrap();
+    assert_eq!(
+        skew,
+        Skew {
+            least: -30,
+            most: 500
+        }
+    );
 }

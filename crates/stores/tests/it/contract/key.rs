@@ -20,7 +20,7 @@ crate::on_every_engine![
     a_change_needs_the_key_to_be_as_it_was_seen,
     of_two_narrowings_of_one_key_at_once_one_is_done,
     a_revoked_key_stays_revoked,
-    foreign_keys_are_not_found_changed_or_revoked,
+    b01_foreign_keys_are_not_found_changed_or_revoked,
     uses_are_added_up_and_unknown_keys_passed_over,
     keys_are_listed_once_each_in_every_order_and_page_size,
 ];
@@ -231,7 +231,7 @@ async fn a_revoked_key_stays_revoked(engine: impl Engine) {
     );
 }
 
-async fn foreign_keys_are_not_found_changed_or_revoked(engine: impl Engine) {
+async fn b01_foreign_keys_are_not_found_changed_or_revoked(engine: impl Engine) {
     let store = with_user(&engine).await;
     store.create_user(&account(2)).await.unwrap();
     let stored = key(user_id(1), 3);
