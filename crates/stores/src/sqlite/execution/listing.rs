@@ -1,7 +1,7 @@
 //! Lists of executions.
 
 use model::{Direction, Execution, ExecutionFilter, ExecutionId, Page, PageRequest, Position, SortValue};
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use super::{
     row::{COLUMNS, find, read_execution},
@@ -11,7 +11,7 @@ use crate::sqlite::{
     column::{Id, to_count},
     failure::Outcome,
     ledger::Skew,
-    paging::to_page,
+    paging::{Selection, to_page},
 };
 
 /// How many series a list takes apart at most; beyond, it looks through the history instead.
@@ -51,6 +51,8 @@ pub(super) fn list(
 }
 
 /// The numbers of the series that a filter names; `None` when it names all of them.
+///
+/// Of one caller's calls, only the series that the caller has calls in: others may have made up names without end.
 fn matching_series(connection: &Connection, filter: &ExecutionFilter) -> rusqlite::Result<Option<Vec<i64>>> {
     let names_all = filter.plugin.is_none()
         && filter.action.is_none()
@@ -59,20 +61,26 @@ fn matching_series(connection: &Connection, filter: &ExecutionFilter) -> rusqlit
     if names_all {
         return Ok(None);
     }
+    let user = filter.user_id.map(|id| id.as_uuid().as_bytes().to_vec());
+    let series = match user {
+        Some(_) => "user_call_count u CROSS JOIN call_series s ON s.id = u.series",
+        None => "call_series s",
+    };
+    let named = Selection::all()
+        .with_some("u.user_id = ?", user)
+        .with_some("s.plugin = ?", filter.plugin.as_ref().map(ToString::to_string))
+        .with_some("s.action = ?", filter.action.as_ref().map(ToString::to_string))
+        .with_some(
+            "s.status = ?",
+            filter.status.map(|status| status.as_str().to_owned()),
+        )
+        .with_some(
+            "s.source = ?",
+            filter.source.map(|source| source.as_str().to_owned()),
+        );
     connection
-        .prepare_cached(
-            "SELECT id FROM call_series WHERE (?1 IS NULL OR plugin = ?1) AND (?2 IS NULL OR action = ?2) \
-             AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR source = ?4)",
-        )?
-        .query_map(
-            params![
-                filter.plugin.as_ref().map(|plugin| plugin.as_str()),
-                filter.action.as_ref().map(|action| action.as_str()),
-                filter.status.map(|status| status.as_str()),
-                filter.source.map(|source| source.as_str()),
-            ],
-            |row| row.get(0),
-        )?
+        .prepare_cached(&format!("SELECT s.id FROM {series}{}", named.clause()))?
+        .query_map(params_from_iter(named.values()), |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<i64>>>()
         .map(Some)
 }
