@@ -78,6 +78,24 @@ async fn a01_only_an_admin_makes_accounts_with_other_roles(#[case] role: Role) {
     assert_eq!(made.unwrap().user.role, role);
 }
 
+#[tokio::test]
+async fn an_account_can_be_made_without_a_session() {
+    let world = World::new();
+    let wish = Registration {
+        role: Some(Role::Admin),
+        ..registration("root")
+    };
+    let ada = world.person("ada").await;
+    let refused = world.engine.create_account(&ada.principal, wish.clone()).await;
+    assert_eq!(code(refused), ErrorCode::Forbidden);
+    let operator = Principal::command_line();
+    let made = world.engine.create_account(&operator, wish).await.unwrap();
+    assert_eq!((made.role, made.last_login), (Role::Admin, None));
+    assert_eq!(world.store.close_sessions(made.id).await.unwrap(), 0);
+    assert_eq!(world.seen.count("Registered"), 2);
+    assert!(world.sign_in("root").await.principal.is_admin());
+}
+
 #[rstest]
 #[case::other_case("ADA@EXAMPLE.ORG", "someone")]
 #[case::full_width("ａｄａ@example.org", "someone")]
