@@ -298,7 +298,7 @@ pub(crate) async fn update_profile(
 
 /// Change one's password
 ///
-/// Ends all other sessions of the account; this one goes on.
+/// Ends all other sessions of the account and revokes its keys; this session goes on.
 #[utoipa::path(
     put, path = "/auth/password", tag = "Auth", operation_id = "changePassword", security(("bearer" = [])),
     request_body = ChangePassword,
