@@ -19,7 +19,7 @@ crate::on_every_engine![
     absent_accounts_are_not_found,
     a03_names_that_differ_only_in_form_are_taken,
     both_taken_names_are_told_at_once,
-    of_many_callers_with_one_email_one_gets_the_account,
+    a04_of_many_callers_with_one_email_one_gets_the_account,
     c08_metadata_comes_back_exactly,
     the_first_admin_is_made_only_while_there_is_none,
     of_many_first_admins_one_is_made,
@@ -94,7 +94,7 @@ async fn both_taken_names_are_told_at_once(engine: impl Engine) {
     assert!(store.find_user(user_id(2)).await.unwrap().is_none());
 }
 
-async fn of_many_callers_with_one_email_one_gets_the_account(engine: impl Engine) {
+async fn a04_of_many_callers_with_one_email_one_gets_the_account(engine: impl Engine) {
     let store = engine.open().await;
     let works = (1..=32).map(|number| {
         let store = Arc::clone(&store);
