@@ -222,7 +222,10 @@ impl Config {
             return Err(Mistakes(mistakes));
         }
         config.complete();
-        for row in effective.iter_mut().filter(|row| row.name == "ALLOWED_HOSTS" && row.origin == Origin::Default) {
+        for row in effective
+            .iter_mut()
+            .filter(|row| row.name == "ALLOWED_HOSTS" && row.origin == Origin::Default)
+        {
             row.value = config.edge.allowed_hosts.to_string();
         }
         Ok(Loaded {

@@ -14,7 +14,7 @@ use model::Clock;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,86 +85,133 @@ pub fn run(loaded: Loaded) -> Result<ExitCode, LifecycleError> {
 
 fn runtime() -> io::Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    Builder::new_multi_thread().worker_threads(cores).thread_name("server").enable_all().build()
+    Builder::new_multi_thread()
+        .worker_threads(cores)
+        .thread_name("server")
+        .enable_all()
+        .build()
 }
 
 async fn serve(config: &Config) -> Result<ExitCode, LifecycleError> {
     let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
     let metrics = Arc::new(Metrics::new());
-    let Wired { engine, ids, warnings } = wire::open(config, Arc::<Metrics>::clone(&metrics))?;
+    let Wired {
+        engine,
+        ids,
+        warnings,
+    } = wire::open(config, Arc::<Metrics>::clone(&metrics))?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
     let listener = bind(config).await?;
     let address = listener.local_addr().map_err(LifecycleError::Start)?;
     let stopping = CancellationToken::new();
-    let state = AppState::new(engine.clone(), config.edge.clone(), metrics, ids, stopping.clone());
+    let state = AppState::new(
+        engine.clone(),
+        config.edge.clone(),
+        metrics,
+        ids,
+        stopping.clone(),
+    );
     let duties = TaskTracker::new();
-    let pace = Pace { stop: CancellationToken::new() };
+    let pace = Pace {
+        stop: CancellationToken::new(),
+    };
     for duty in engine.duties() {
         let pace = pace.clone();
         duties.spawn(async move { pace.drive(duty).await });
     }
     banner::announce(config, address, &engine).await;
-    let server = duties.spawn(edge::serve(listener, state, config.shutdown_grace));
+    let mut server = duties.spawn(edge::serve(listener, state, config.shutdown_grace));
 
-    let first = signals.next().await;
-    tracing::info!(signal = first.name, grace_ms = millis(config.shutdown_grace), "stopping");
-    stopping.cancel();
+    let mut ended_alone = None;
+    tokio::select! {
+        first = signals.next() => {
+            tracing::info!(signal = first.name, grace_ms = millis(config.shutdown_grace), "stopping");
+            stopping.cancel();
+        }
+        ended = &mut server => ended_alone = Some(ended),
+    }
+    let end = async {
+        let ended = match ended_alone {
+            None => server.await,
+            Some(ended) => ended,
+        };
+        let listened_well = ended_well(ended, stopping.is_cancelled());
+        close(&pace, &duties, &engine).await && listened_well
+    };
     tokio::select! {
         biased;
         second = signals.next() => {
             tracing::warn!(signal = second.name, "stopped at once by a second signal");
             Ok(ExitCode::from(second.exit_code))
         }
-        code = end(server, &pace, &duties, &engine) => Ok(code),
+        is_well = end => Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
     }
 }
 
-/// Ends everything in order: requests, duties, store.
-async fn end(server: JoinHandle<()>, pace: &Pace, duties: &TaskTracker, engine: &Engine) -> ExitCode {
-    let mut ended_well = true;
-    if let Err(error) = server.await {
-        tracing::error!(%error, "the listener did not end well");
-        ended_well = false;
+/// Tells whether the listener ended because it was asked to.
+fn ended_well(ended: Result<(), JoinError>, was_asked: bool) -> bool {
+    match ended {
+        Ok(()) if was_asked => true,
+        Ok(()) => {
+            tracing::error!("the listener ended by itself");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, "the listener failed");
+            false
+        }
     }
+}
+
+/// Ends the duties and the store, in this order; tells whether everything was written.
+async fn close(pace: &Pace, duties: &TaskTracker, engine: &Engine) -> bool {
     pace.stop.cancel();
     duties.close();
     if timeout(CLOSING_PATIENCE, duties.wait()).await.is_err() {
         tracing::warn!("a periodic duty did not end in time");
     }
     match timeout(CLOSING_PATIENCE, engine.close()).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => {
+            tracing::info!("stopped");
+            true
+        }
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn Error, "not everything could be written");
-            ended_well = false;
+            false
         }
         Err(_) => {
             tracing::error!("the store did not close in time");
-            ended_well = false;
+            false
         }
     }
-    if !ended_well {
-        return ExitCode::FAILURE;
-    }
-    tracing::info!("stopped");
-    ExitCode::SUCCESS
 }
 
 async fn bind(config: &Config) -> Result<TcpListener, LifecycleError> {
     let (host, port) = (config.host.as_str(), config.port);
     TcpListener::bind((host, port)).await.map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "the port is in use; stop what uses it, or choose another with --port".to_owned()
-            }
-            io::ErrorKind::AddrNotAvailable => "HOST is no address of this machine".to_owned(),
-            io::ErrorKind::PermissionDenied => {
-                "not permitted; ports below 1024 are for privileged processes, choose another with --port".to_owned()
-            }
-            _ => error.to_string(),
-        };
-        LifecycleError::Bind { host: host.to_owned(), port, reason }
+        let hints = [
+            (
+                io::ErrorKind::AddrInUse,
+                "the port is in use; stop what uses it, or choose another with --port",
+            ),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                "HOST is no address of this machine",
+            ),
+            (
+                io::ErrorKind::PermissionDenied,
+                "not permitted; ports below 1024 are for privileged processes",
+            ),
+        ];
+        let hint = hints.iter().find(|(kind, _)| *kind == error.kind());
+        let reason = hint.map_or_else(|| error.to_string(), |(_, hint)| (*hint).to_owned());
+        LifecycleError::Bind {
+            host: host.to_owned(),
+            port,
+            reason,
+        }
     })
 }
 
@@ -183,7 +230,10 @@ struct Received {
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> Received {

@@ -58,7 +58,11 @@ pub fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<Wired, WireE
         observer,
     };
     let engine = Engine::new(ports, settings(config, secrets))?;
-    Ok(Wired { engine, ids, warnings })
+    Ok(Wired {
+        engine,
+        ids,
+        warnings,
+    })
 }
 
 fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
@@ -73,8 +77,14 @@ fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
         admin_api_key: auth.admin_api_key.clone(),
         password_cost: auth.bcrypt_cost,
         password_workers: thread::available_parallelism().map_or(1, usize::from),
-        anonymous_quota: Quota { requests: limits.max_requests, window: limits.window },
-        principal_quota: Quota { requests: limits.user_max_requests, window: limits.window },
+        anonymous_quota: Quota {
+            requests: limits.max_requests,
+            window: limits.window,
+        },
+        principal_quota: Quota {
+            requests: limits.user_max_requests,
+            window: limits.window,
+        },
     }
 }
 

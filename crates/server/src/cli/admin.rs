@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use engine::{Client, Engine, Registration};
+use engine::{Engine, Registration};
 use model::{Email, NoObserver, Principal, Role, Secret, Username};
 
 use crate::config::Loaded;
@@ -31,19 +31,13 @@ pub(super) fn create(matches: &ArgMatches, loaded: Loaded) -> ExitCode {
             role: Some(Role::Admin),
         };
         with_engine(&loaded, async |engine| {
-            let made = engine
-                .register(Some(&Principal::command_line()), registration, &Client::default())
-                .await?;
-            Ok(format!(
-                "made the admin {} ({})",
-                made.user.username.as_str(),
-                made.user.email.as_str()
-            ))
+            let made = engine.create_account(&Principal::command_line(), registration).await?;
+            Ok(format!("made the admin {} ({})", made.username, made.email))
         })
     })
 }
 
-/// Sets an account's password and ends its sessions.
+/// Sets an account's password, ends its sessions and revokes its keys.
 pub(super) fn reset_password(matches: &ArgMatches, loaded: Loaded) -> ExitCode {
     let email = argument(matches, "email");
     concluded(|| {
@@ -54,8 +48,8 @@ pub(super) fn reset_password(matches: &ArgMatches, loaded: Loaded) -> ExitCode {
                 .reset_password(&Principal::command_line(), &email, password)
                 .await?;
             Ok(format!(
-                "set the password of {} and ended all sessions of the account",
-                user.email.as_str()
+                "set the password of {}, ended all sessions of the account and revoked its keys",
+                user.email
             ))
         })
     })
@@ -101,26 +95,21 @@ where
 }
 
 fn read_password() -> Result<Secret, String> {
+    let unreadable = |error: io::Error| format!("the password can't be read: {error}");
     let password = if io::stdin().is_terminal() {
-        ask_password()
+        let once = rpassword::prompt_password("Password (at least 8 characters): ").map_err(unreadable)?;
+        let again = rpassword::prompt_password("The same again: ").map_err(unreadable)?;
+        if once != again {
+            return Err("the two passwords differ; nothing was changed".to_owned());
+        }
+        once
     } else {
-        read_line()
+        read_line().map_err(unreadable)?
     };
-    let password = password.map_err(|error| format!("the password can't be read: {error}"))?;
     if password.is_empty() {
-        return Err("no password was given".to_owned());
+        return Err("no password was given; nothing was changed".to_owned());
     }
     Ok(Secret::new(password))
-}
-
-fn ask_password() -> io::Result<String> {
-    let once = rpassword::prompt_password("Password (at least 8 characters): ")?;
-    let again = rpassword::prompt_password("The same again: ")?;
-    if once == again {
-        Ok(once)
-    } else {
-        Err(io::Error::other("the two differ"))
-    }
 }
 
 /// Reads the first line without its end.

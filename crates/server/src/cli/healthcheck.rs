@@ -52,11 +52,7 @@ fn status(config: &Config, target: &str) -> io::Result<u16> {
     while !head.contains(&b'\n') && head.len() < 1024 {
         let mut chunk = [0; 256];
         stream.set_read_timeout(Some(left(deadline)?))?;
-        let count = stream.read(&mut chunk).map_err(|error| match error.kind() {
-            // What the system calls "resource temporarily unavailable".
-            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-            _ => error,
-        })?;
+        let count = stream.read(&mut chunk).map_err(plainly)?;
         head.extend_from_slice(
             chunk
                 .get(..count)
@@ -65,6 +61,15 @@ fn status(config: &Config, target: &str) -> io::Result<u16> {
         );
     }
     status_of(&head).ok_or_else(|| io::Error::other("the answer is not HTTP"))
+}
+
+/// Names a read that took too long; the system calls it "resource temporarily unavailable".
+fn plainly(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        io::ErrorKind::TimedOut.into()
+    } else {
+        error
+    }
 }
 
 fn connect(addresses: impl Iterator<Item = SocketAddr>, deadline: Instant) -> io::Result<TcpStream> {

@@ -43,7 +43,7 @@ struct Content {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
     /// The file system refused.
-    #[error("DATA_DIR: can't {action} {}: {source}", path.display())]
+    #[error("DATA_DIR: can't {action} {}: {source}; make it this user's own, or choose another DATA_DIR", path.display())]
     Io {
         /// What was tried.
         action: &'static str,

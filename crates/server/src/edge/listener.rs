@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
@@ -36,14 +35,7 @@ pub(super) async fn run(listener: TcpListener, router: Router, state: &AppState,
         state: state.clone(),
     };
     gate.accept_all(&listener).await;
-    // Connections that the system has accepted already would be reset with the listener.
-    while let (Ok(place), Some(Ok((stream, peer)))) = (
-        Arc::clone(&gate.places).try_acquire_owned(),
-        listener.accept().now_or_never(),
-    ) {
-        gate.admit(stream, peer, place);
-    }
-    drop(listener);
+    gate.admit_waiting(listener);
     drop(gate);
     state.tasks().close();
     if timeout(grace, state.tasks().wait()).await.is_err() {
@@ -88,6 +80,23 @@ impl Gate {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// Lets in what the system has accepted already, which would be reset with the listener, and ends the listener.
+    ///
+    /// Asks the system itself: the runtime learns of a new connection some time after it is there.
+    fn admit_waiting(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let (Ok(place), Ok((stream, peer))) =
+            (Arc::clone(&self.places).try_acquire_owned(), listener.accept())
+        {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.admit(stream, peer, place);
             }
         }
     }

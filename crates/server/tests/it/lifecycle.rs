@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -77,6 +78,25 @@ fn g06_a_stop_answers_what_is_in_flight_and_ends_with_code_0() {
         assert_eq!(ended.code(), Some(0), "{lines:#?}");
         assert!(lines.last().unwrap().contains("stopped"), "{lines:#?}");
     }
+}
+
+#[test]
+fn g06_under_load_every_request_that_was_taken_is_answered() {
+    let place = Place::new();
+    let server = place.start(&[]);
+    let token = server.register("ada");
+    let stopping = AtomicBool::new(false);
+    let answered: usize = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| call_until_refused(&server, &token, &stopping)))
+            .collect();
+        wait_until_running(&server);
+        stopping.store(true, Ordering::SeqCst);
+        server.signal(Signal::SIGTERM);
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    });
+    assert!(answered > 0);
+    assert_eq!(server.wait().0.code(), Some(0));
 }
 
 #[test]
@@ -260,6 +280,40 @@ fn wait_until_running(server: &Running) {
 /// Waits until no new connection is taken.
 fn wait_until_refusing(server: &Running) {
     while TcpStream::connect(server.url.strip_prefix("http://").unwrap()).is_ok() {}
+}
+
+/// Calls on one connection after the other until none is taken any more; answers how many calls were answered.
+///
+/// What was connected before the stop must be answered; what comes in the moment of the stop, answered or refused.
+fn call_until_refused(server: &Running, token: &str, stopping: &AtomicBool) -> usize {
+    let body = json!({"plugin": "sample", "action": "echo", "payload": {"message": "kept"}}).to_string();
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let head = format!(
+        "POST /mcp/execute HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n"
+    );
+    let rest = format!(
+        "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut answered = 0;
+    while let Ok(mut stream) = TcpStream::connect(authority) {
+        let was_before_the_stop = !stopping.load(Ordering::SeqCst);
+        let mut answer = Vec::new();
+        let outcome = stream
+            .write_all(format!("{head}{rest}").as_bytes())
+            .and_then(|()| stream.read_to_end(&mut answer));
+        if was_before_the_stop || outcome.is_ok() {
+            assert!(
+                answer.starts_with(b"HTTP/1.1 200"),
+                "{outcome:?} {}",
+                String::from_utf8_lossy(&answer)
+            );
+            answered += 1;
+        } else {
+            assert_eq!(answer, b"");
+        }
+    }
+    answered
 }
 
 /// Sends a long call and reads to the end of the connection, whatever comes.
