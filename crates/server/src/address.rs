@@ -24,7 +24,13 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     let has_listed = headers.contains_key(X_FORWARDED_FOR);
     let has_standard = headers.contains_key(header::FORWARDED);
     let listed = || walk_back(peer, entries(headers, &X_FORWARDED_FOR).map(str::trim), trusted);
-    let standard = || walk_back(peer, entries(headers, &header::FORWARDED).map(for_parameter), trusted);
+    let standard = || {
+        walk_back(
+            peer,
+            entries(headers, &header::FORWARDED).map(for_parameter),
+            trusted,
+        )
+    };
     match (has_listed, has_standard) {
         (false, false) => peer,
         (true, false) => listed(),
@@ -55,7 +61,11 @@ fn walk_back<'h>(peer: IpAddr, hops: impl Iterator<Item = &'h str>, trusted: &[I
 
 /// The entries of a list header from right to left, over all its lines.
 fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    headers.get_all(name).into_iter().rev().flat_map(|line| line.to_str().unwrap_or("").rsplit(','))
+    headers
+        .get_all(name)
+        .into_iter()
+        .rev()
+        .flat_map(|line| line.to_str().unwrap_or("").rsplit(','))
 }
 
 /// The value of `for` in one element of `Forwarded` (RFC 7239 §4); empty when there is none.
@@ -73,7 +83,9 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         Some(rest) => rest.split_once(']')?.0,
         None => text,
     };
-    let without_zone = without_port.split_once('%').map_or(without_port, |(address, _)| address);
+    let without_zone = without_port
+        .split_once('%')
+        .map_or(without_port, |(address, _)| address);
     without_zone
         .parse()
         .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
@@ -92,15 +104,24 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            );
         }
         client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
 
     #[test]
     fn d02_an_untrusted_peer_is_itself_whatever_it_says() {
-        assert_eq!(seen("192.0.2.9", &[("x-forwarded-for", "198.51.100.1")]), "192.0.2.9");
-        assert_eq!(seen("192.0.2.9", &[("forwarded", "for=198.51.100.1")]), "192.0.2.9");
+        assert_eq!(
+            seen("192.0.2.9", &[("x-forwarded-for", "198.51.100.1")]),
+            "192.0.2.9"
+        );
+        assert_eq!(
+            seen("192.0.2.9", &[("forwarded", "for=198.51.100.1")]),
+            "192.0.2.9"
+        );
     }
 
     #[rstest]
@@ -115,13 +136,19 @@ mod tests {
     #[case::ipv4_in_ipv6("::ffff:198.51.100.1", "198.51.100.1")]
     #[case::unreadable("198.51.100.1, unknown", "10.0.0.1")]
     #[case::empty("", "10.0.0.1")]
-    fn d02_from_a_trusted_peer_the_right_most_untrusted_hop_counts(#[case] line: &str, #[case] expected: &str) {
+    fn d02_from_a_trusted_peer_the_right_most_untrusted_hop_counts(
+        #[case] line: &str,
+        #[case] expected: &str,
+    ) {
         assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", line)]), expected);
     }
 
     #[test]
     fn d02_several_lines_are_one_list() {
-        let lines = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "198.51.100.1, 10.0.0.2")];
+        let lines = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "198.51.100.1, 10.0.0.2"),
+        ];
         assert_eq!(seen("10.0.0.1", &lines), "198.51.100.1");
     }
 
@@ -136,7 +163,10 @@ mod tests {
 
     #[test]
     fn d02_headers_that_disagree_are_not_believed() {
-        let lines = [("x-forwarded-for", "198.51.100.1"), ("forwarded", "for=198.51.100.2")];
+        let lines = [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("forwarded", "for=198.51.100.2"),
+        ];
         assert_eq!(seen("10.0.0.1", &lines), "10.0.0.1");
     }
 

@@ -52,18 +52,30 @@ pub struct Success<T> {
 impl<T> Success<T> {
     /// Answers with what was asked for.
     pub const fn ok(data: T) -> Self {
-        Self { status: StatusCode::OK, data }
+        Self {
+            status: StatusCode::OK,
+            data,
+        }
     }
 
     /// Answers with what was made.
     pub const fn created(data: T) -> Self {
-        Self { status: StatusCode::CREATED, data }
+        Self {
+            status: StatusCode::CREATED,
+            data,
+        }
     }
 }
 
 impl<T: Serialize> IntoResponse for Success<T> {
     fn into_response(self) -> Response {
-        json_response(self.status, &Envelope { ok: true, data: self.data })
+        json_response(
+            self.status,
+            &Envelope {
+                ok: true,
+                data: self.data,
+            },
+        )
     }
 }
 
@@ -79,7 +91,11 @@ impl<T> List<T> {
             next_cursor: listing.next_cursor,
             total: listing.total,
         };
-        Self(ListEnvelope { ok: true, data: listing.items.into_iter().map(view).collect(), page })
+        Self(ListEnvelope {
+            ok: true,
+            data: listing.items.into_iter().map(view).collect(),
+            page,
+        })
     }
 }
 

@@ -78,7 +78,10 @@ impl<T: DeserializeOwned> RawJson<T> {
             return Ok(Self { value: None, bytes });
         }
         let value = decode::from_value(json::parse(&bytes)?)?;
-        Ok(Self { value: Some(value), bytes })
+        Ok(Self {
+            value: Some(value),
+            bytes,
+        })
     }
 }
 

@@ -87,11 +87,21 @@ impl Failure {
     pub fn fill_headers(&self, headers: &mut HeaderMap) {
         if self.0.kind() == ErrorKind::Unauthenticated {
             let is_token = self.0.code() == ErrorCode::InvalidToken;
-            headers.insert(header::WWW_AUTHENTICATE, if is_token { CHALLENGE_INVALID_TOKEN } else { CHALLENGE });
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                if is_token {
+                    CHALLENGE_INVALID_TOKEN
+                } else {
+                    CHALLENGE
+                },
+            );
         }
         let must_wait = matches!(self.0.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable);
         if must_wait || self.0.wait().is_some() {
-            headers.insert(header::RETRY_AFTER, whole_seconds(self.0.wait().unwrap_or(DEFAULT_WAIT)));
+            headers.insert(
+                header::RETRY_AFTER,
+                whole_seconds(self.0.wait().unwrap_or(DEFAULT_WAIT)),
+            );
         }
     }
 

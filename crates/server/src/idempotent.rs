@@ -41,7 +41,9 @@ impl<T: DeserializeOwned + Send + 'static> RepeatableBody for Json<T> {
 
     fn take(content: Option<T>) -> model::Result<Self> {
         let message = "the body is empty; JSON is needed";
-        content.map(Self).ok_or_else(|| Error::new(ErrorCode::MalformedJson, message))
+        content
+            .map(Self)
+            .ok_or_else(|| Error::new(ErrorCode::MalformedJson, message))
     }
 }
 
@@ -71,7 +73,13 @@ impl<B: RepeatableBody> FromRequest<AppState> for Idempotent<B> {
         let context = Arc::clone(RequestContext::of(&parts)?);
         let raw = RawJson::read(Request::from_parts(parts, body), state).await?;
         let body = B::take(raw.value)?;
-        Ok(Self { body, bytes: raw.bytes, key, context, state: state.clone() })
+        Ok(Self {
+            body,
+            bytes: raw.bytes,
+            key,
+            context,
+            state: state.clone(),
+        })
     }
 }
 
@@ -83,7 +91,12 @@ impl<B: RepeatableBody> Idempotent<B> {
     /// for the repeated request. Without a key, it is done at once and ends with the caller.
     ///
     /// `route` names the route; it is the same for all its paths.
-    pub async fn once<W, F, R>(self, route: &'static str, principal: Option<Arc<Principal>>, work: W) -> Response
+    pub async fn once<W, F, R>(
+        self,
+        route: &'static str,
+        principal: Option<Arc<Principal>>,
+        work: W,
+    ) -> Response
     where
         W: FnOnce(B) -> F + Send + 'static,
         F: Future<Output = Result<R, Failure>> + Send + 'static,
@@ -92,14 +105,22 @@ impl<B: RepeatableBody> Idempotent<B> {
         let Some(key) = self.key else {
             return work(self.body).await.into_response();
         };
-        let claimed = Claimed { route, principal, key, bytes: self.bytes, context: self.context, state: self.state };
+        let claimed = Claimed {
+            route,
+            principal,
+            key,
+            bytes: self.bytes,
+            context: self.context,
+            state: self.state,
+        };
         let tasks = claimed.state.tasks().clone();
         let body = self.body;
         let done = tasks.spawn(async move {
             let answered = claimed.run(async move { work(body).await.into_response() }).await;
             answered.unwrap_or_else(Failure::into_response)
         });
-        done.await.unwrap_or_else(|error| Failure::from(Error::bug(error)).into_response())
+        done.await
+            .unwrap_or_else(|error| Failure::from(Error::bug(error)).into_response())
     }
 }
 
@@ -143,19 +164,37 @@ impl Claimed {
     async fn record(&self, response: Response) -> Result<(Answer, Response), Failure> {
         let status = response.status().as_u16();
         if let Some(failure) = response.extensions().get::<Failure>() {
-            return Ok((Answer { status, body: failure.body(self.context.id()) }, response));
+            return Ok((
+                Answer {
+                    status,
+                    body: failure.body(self.context.id()),
+                },
+                response,
+            ));
         }
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.map_err(Error::bug)?;
-        let answer = Answer { status, body: bytes.to_vec() };
+        let answer = Answer {
+            status,
+            body: bytes.to_vec(),
+        };
         Ok((answer, Response::from_parts(parts, bytes.into())))
     }
 
     async fn settle(&self, ticket: IdempotencyTicket, answer: Option<&Answer>) {
         // The work is done, so its caller gets the answer all the same; a repeated request is told to wait.
-        if let Err(error) = self.state.engine().settle_idempotent_request(ticket, answer).await {
+        if let Err(error) = self
+            .state
+            .engine()
+            .settle_idempotent_request(ticket, answer)
+            .await
+        {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, request_id = self.context.id(), "an idempotency key could not be settled");
+            tracing::warn!(
+                error,
+                request_id = self.context.id(),
+                "an idempotency key could not be settled"
+            );
         }
     }
 }
@@ -168,7 +207,10 @@ fn read_key(headers: &HeaderMap) -> model::Result<Option<String>> {
         return Err(Error::new(ErrorCode::MalformedRequest, message));
     }
     let text = first.to_str().map_err(|_| {
-        Error::new(ErrorCode::MalformedRequest, "the header Idempotency-Key must be visible ASCII")
+        Error::new(
+            ErrorCode::MalformedRequest,
+            "the header Idempotency-Key must be visible ASCII",
+        )
     })?;
     Ok(Some(text.to_owned()))
 }
@@ -186,7 +228,9 @@ fn is_kept(status: StatusCode) -> bool {
 
 fn replay(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers =
-        [(header::CONTENT_TYPE, JSON), (IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))];
+    let headers = [
+        (header::CONTENT_TYPE, JSON),
+        (IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),
+    ];
     (status, headers, answer.body).into_response()
 }

@@ -22,7 +22,7 @@ pub use self::exposition::TextFormat;
 pub use self::report::MetricsReport;
 pub use self::requests::UNMATCHED;
 
-use self::{requests::Requests, work::Work};
+use self::{process::ProcessWatch, requests::Requests, work::Work};
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct Metrics {
     started: Instant,
     requests: Requests,
     work: Work,
+    process: ProcessWatch,
     in_flight: AtomicI64,
     connections: AtomicI64,
     connections_accepted: AtomicU64,
@@ -46,6 +47,7 @@ impl Metrics {
             started: Instant::now(),
             requests: Requests::default(),
             work: Work::default(),
+            process: ProcessWatch::default(),
             in_flight: AtomicI64::new(0),
             connections: AtomicI64::new(0),
             connections_accepted: AtomicU64::new(0),
@@ -84,7 +86,11 @@ impl Metrics {
 
     /// Counts a request that was refused since its caller asked too often.
     pub fn count_rate_limited(&self, is_known_caller: bool) {
-        let counter = if is_known_caller { &self.rate_limited_known } else { &self.rate_limited_anonymous };
+        let counter = if is_known_caller {
+            &self.rate_limited_known
+        } else {
+            &self.rate_limited_anonymous
+        };
         counter.fetch_add(1, Relaxed);
     }
 

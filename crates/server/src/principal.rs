@@ -195,7 +195,10 @@ impl<'h> Credentials<'h> {
             Some(value) => Some(bearer_token(value)?),
             None => None,
         };
-        Ok(Self { bearer, api_key: only(headers, &X_API_KEY)? })
+        Ok(Self {
+            bearer,
+            api_key: only(headers, &X_API_KEY)?,
+        })
     }
 
     async fn authenticate(self, state: &AppState) -> model::Result<Option<Arc<Principal>>> {
@@ -223,19 +226,25 @@ impl<'h> Credentials<'h> {
 /// The one value of a header that must not come twice.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> model::Result<Option<&'h str>> {
     let mut values = headers.get_all(name).into_iter();
-    let Some(first) = values.next() else { return Ok(None) };
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         let message = format!("the header {name} was sent more than once");
         return Err(Error::new(ErrorCode::MalformedRequest, message));
     }
-    let text = first.to_str().map_err(|_| not_accepted("the credential holds characters that none has"))?;
+    let text = first
+        .to_str()
+        .map_err(|_| not_accepted("the credential holds characters that none has"))?;
     Ok(Some(text.trim()))
 }
 
 fn bearer_token(value: &str) -> model::Result<&str> {
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(not_accepted("Authorization must be Bearer, followed by a token or key")),
+        _ => Err(not_accepted(
+            "Authorization must be Bearer, followed by a token or key",
+        )),
     }
 }
 

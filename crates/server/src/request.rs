@@ -34,7 +34,13 @@ impl Link {
     #[must_use]
     pub fn new(peer: IpAddr) -> Self {
         let (begun, ended, written) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { peer, begun, ended, written, is_within_head: AtomicBool::new(false) }
+        Self {
+            peer,
+            begun,
+            ended,
+            written,
+            is_within_head: AtomicBool::new(false),
+        }
     }
 
     /// The address at its other end.
@@ -78,7 +84,9 @@ impl Link {
     /// A number that changes with all that is worth keeping the connection for.
     #[must_use]
     pub fn progress(&self) -> u64 {
-        self.begun().wrapping_add(self.ended.load(Relaxed)).wrapping_add(self.written.load(Relaxed))
+        self.begun()
+            .wrapping_add(self.ended.load(Relaxed))
+            .wrapping_add(self.written.load(Relaxed))
     }
 
     /// Tells whether the head of a request has begun to arrive and has not ended.

@@ -1,6 +1,6 @@
 //! What every request can reach.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::extract::FromRef;
 use engine::Engine;
@@ -20,7 +20,6 @@ struct Parts {
     ids: Arc<dyn Ids>,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    started: Instant,
 }
 
 impl AppState {
@@ -33,8 +32,15 @@ impl AppState {
         ids: Arc<dyn Ids>,
         stopping: CancellationToken,
     ) -> Self {
-        let (tasks, started) = (TaskTracker::new(), Instant::now());
-        Self(Arc::new(Parts { engine, edge, metrics, ids, tasks, stopping, started }))
+        let tasks = TaskTracker::new();
+        Self(Arc::new(Parts {
+            engine,
+            edge,
+            metrics,
+            ids,
+            tasks,
+            stopping,
+        }))
     }
 
     /// The verbs.
@@ -71,12 +77,6 @@ impl AppState {
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.0.stopping
-    }
-
-    /// When the server started.
-    #[must_use]
-    pub fn started(&self) -> Instant {
-        self.0.started
     }
 }
 

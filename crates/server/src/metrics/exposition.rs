@@ -48,7 +48,7 @@ impl Metrics {
         self.write_requests(&mut page);
         self.write_executions(&mut page);
         self.write_users(&mut page);
-        write_process(&mut page);
+        write_process(&mut page, self.process.usage());
         page.gauge(
             "mcp_uptime_seconds",
             "Time since the start.",
@@ -215,8 +215,7 @@ impl Metrics {
     }
 }
 
-fn write_process(page: &mut TextPage) {
-    let usage = ProcessUsage::read();
+fn write_process(page: &mut TextPage, usage: ProcessUsage) {
     page.counter(
         "process_cpu_seconds",
         "Processor time since the start.",

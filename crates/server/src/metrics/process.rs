@@ -1,11 +1,37 @@
 //! What the operating system says of this process.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::{TimeVal, TimeValLike as _},
 };
+use parking_lot::Mutex;
+
+/// How old an answer of the system may be: with many connections, counting open files takes milliseconds.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// What the system said last, and when.
+#[derive(Debug, Default)]
+pub(super) struct ProcessWatch(Mutex<Option<(Instant, ProcessUsage)>>);
+
+impl ProcessWatch {
+    /// What this process takes of the machine, at most a second ago.
+    pub(super) fn usage(&self) -> ProcessUsage {
+        let mut last = self.0.lock();
+        if let Some((when, usage)) = *last
+            && when.elapsed() < MAX_AGE
+        {
+            return usage;
+        }
+        let usage = ProcessUsage::read();
+        *last = Some((Instant::now(), usage));
+        usage
+    }
+}
 
 /// What this process takes of the machine; zeros where the system doesn't tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +48,7 @@ pub(super) struct ProcessUsage {
 
 impl ProcessUsage {
     /// Asks the system: three small reads and a call.
-    pub(super) fn read() -> Self {
+    fn read() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
             let line = status

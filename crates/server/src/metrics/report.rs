@@ -152,7 +152,7 @@ impl Metrics {
             },
             executions: self.report_executions(),
             users: self.report_users(),
-            process: ProcessUsage::read().into(),
+            process: self.process.usage().into(),
         }
     }
 
