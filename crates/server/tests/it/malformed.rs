@@ -265,3 +265,34 @@ async fn requests_that_follow_each_other_are_all_answered() {
     assert_eq!(statuses, ["422", "422", "200"], "{answers}");
     server.stop().await;
 }
+
+#[rstest]
+#[case::tunnel("CONNECT localhost:80 HTTP/1.1")]
+#[case::whole_server("OPTIONS * HTTP/1.1")]
+#[case::star("GET * HTTP/1.1")]
+#[case::no_path("GET http://localhost HTTP/1.1")]
+#[case::no_slash("GET health HTTP/1.1")]
+#[case::empty_query("GET /nothing?# HTTP/1.1")]
+#[case::nul("GET /health\0 HTTP/1.1")]
+#[case::not_ascii("GET /h\u{e9}alth HTTP/1.1")]
+#[case::two_spaces("GET  /health HTTP/1.1")]
+#[case::old("GET /nothing HTTP/1.0")]
+#[case::very_old("GET /health")]
+#[case::later("GET /health HTTP/3.0")]
+#[case::other_protocol("\u{16}\u{3}\u{1}\0\u{5}")]
+#[tokio::test]
+async fn c12_an_odd_target_is_refused_and_harms_nothing(#[case] line: &str) {
+    let server = Server::start().await;
+    let answer = server
+        .exchange(format!("{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+        .await;
+    assert!(
+        (400..500).contains(&status_of(&answer.replace("HTTP/1.0", "HTTP/1.1"))),
+        "{answer}"
+    );
+    let after = server
+        .exchange("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status_of(&after), 200);
+    server.stop().await;
+}
