@@ -3,13 +3,13 @@
 //! The table in [`setting`] drives everything: the flags of `mcp-server serve`, the reading of the environment and of
 //! `.env`, `mcp-server config` and `.env.example`. This is the only place that reads the environment.
 
-pub mod example;
 mod parse;
-mod rule;
-pub mod secret;
 pub mod setting;
 pub mod source;
+mod rule;
 mod spelling;
+pub mod secret;
+pub mod example;
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
