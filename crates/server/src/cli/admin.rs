@@ -31,7 +31,9 @@ pub(super) fn create(matches: &ArgMatches, loaded: Loaded) -> ExitCode {
             role: Some(Role::Admin),
         };
         with_engine(&loaded, async |engine| {
-            let made = engine.create_account(&Principal::command_line(), registration).await?;
+            let made = engine
+                .create_account(&Principal::command_line(), registration)
+                .await?;
             Ok(format!("made the admin {} ({})", made.username, made.email))
         })
     })
