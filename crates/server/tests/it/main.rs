@@ -46,3 +46,7 @@ mod access_matrix;
 mod readme;
 #[cfg(test)]
 mod idempotent;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod endurance;
