@@ -102,14 +102,21 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     };
     let mut own_refusals = Vec::new();
     for (status, response) in responses.iter_mut() {
-        if status.starts_with(['4', '5']) {
-            own_refusals.push(status.clone());
-        } else {
+        if !status.starts_with(['4', '5']) {
             add_headers(response, &facts);
+        } else if response.get("content").is_some() {
+            // A page for people; what fails before the page is reached is told as everywhere.
+            refusal::add_usual(status, response);
+        } else {
+            own_refusals.push(status.clone());
         }
     }
-    for status in own_refusals.into_iter().chain(refusals(&facts)) {
-        responses.insert(status.clone(), json!({ "$ref": refusal::reference(&status) }));
+    for status in own_refusals {
+        responses.insert(status.clone(), refusal::reference(&status));
+    }
+    for status in refusals(&facts) {
+        let reference = refusal::reference(&status);
+        responses.entry(status).or_insert(reference);
     }
     responses.sort_keys();
 }

@@ -21,11 +21,12 @@ mod setup;
 mod user;
 
 /// Every route, without the layers around them.
-#[must_use]
 pub fn router() -> Router<AppState> {
     let (routes, pages, document) = draw();
     let docs = Docs::new(&document);
-    routes.nest("/api", interface().into()).merge(pages.layer(Extension(docs)))
+    routes
+        .nest("/api", interface().into())
+        .merge(pages.layer(Extension(docs)))
 }
 
 /// The OpenAPI document.
@@ -36,7 +37,9 @@ pub fn openapi() -> Value {
 
 /// The routes, the pages that show the document beside them, and the document.
 fn draw() -> (Router<AppState>, Router<AppState>, Value) {
-    let interfaces = OpenApiRouter::default().nest("/api/v1", interface()).merge(tools());
+    let interfaces = OpenApiRouter::default()
+        .nest("/api/v1", interface())
+        .merge(tools());
     let (routes, mut drawn) = interfaces.merge(operations()).split_for_parts();
     let (pages, drawn_pages) = pages().split_for_parts();
     drawn.merge(drawn_pages);

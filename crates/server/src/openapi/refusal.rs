@@ -79,9 +79,27 @@ pub(super) fn refusals(facts: &Facts) -> Vec<String> {
         .collect()
 }
 
-/// Where the document describes the answer with a status.
-pub(super) fn reference(status: &str) -> String {
-    format!("#/components/responses/Refusal{status}")
+/// Refers to the description of the answer with a status.
+pub(super) fn reference(status: &str) -> Value {
+    json!({ "$ref": format!("#/components/responses/Refusal{status}") })
+}
+
+/// Adds the usual answer with a status to one in another form.
+pub(super) fn add_usual(status: &str, own: &mut Value) {
+    let usual = status.parse().map(response).unwrap_or_default();
+    for part in ["headers", "content"] {
+        let entries = usual
+            .get(part)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        match own.get_mut(part).and_then(Value::as_object_mut) {
+            Some(present) => present.extend(entries),
+            None => own.as_object_mut().into_iter().for_each(|own| {
+                own.insert(part.to_owned(), entries.clone().into());
+            }),
+        }
+    }
 }
 
 /// The schemas of failures.
@@ -104,10 +122,7 @@ pub(super) fn schemas() -> Map<String, Value> {
             },
         },
     });
-    match schemas {
-        Value::Object(schemas) => schemas,
-        _ => Map::new(),
-    }
+    schemas.as_object().cloned().unwrap_or_default()
 }
 
 /// Every answer with a failure, by status.

@@ -176,23 +176,24 @@ fn registration(entries: &Entries, password: String, repeated: &str) -> model::R
 
 /// Shows what can be put right on the page itself; everything else fails as it does everywhere.
 fn refuse(error: Error, token: &str, entries: &Entries) -> Result<Response, Failure> {
-    match error.kind() {
-        ErrorKind::NotFound => Ok(html(StatusCode::NOT_FOUND, no_such_link())),
-        ErrorKind::Invalid | ErrorKind::Conflict => {
-            let whole = [Detail {
-                path: String::new(),
-                message: error.message().to_owned(),
-            }];
-            let details = if error.details().is_empty() {
-                &whole
-            } else {
-                error.details()
-            };
-            let page = form(token, entries, details);
-            Ok(html(Failure::from(error).status(), page))
-        }
-        _ => Err(error.into()),
+    let kind = error.kind();
+    if kind == ErrorKind::NotFound {
+        return Ok(html(StatusCode::NOT_FOUND, no_such_link()));
     }
+    if ![ErrorKind::Invalid, ErrorKind::Conflict].contains(&kind) {
+        return Err(error.into());
+    }
+    let whole = [Detail {
+        path: String::new(),
+        message: error.message().to_owned(),
+    }];
+    let details = if error.details().is_empty() {
+        &whole
+    } else {
+        error.details()
+    };
+    let page = form(token, entries, details);
+    Ok(html(Failure::from(error).status(), page))
 }
 
 fn html(status: StatusCode, page: String) -> Response {

@@ -118,100 +118,6 @@ fn key(permission: Permission) -> Access {
 }
 
 fn matrix() -> Vec<Row> {
-    let sample = || PluginName::parse("sample").unwrap();
-    let echo = json!({ "plugin": "sample", "action": "echo", "payload": { "message": "hello" } });
-    let passwords = json!({ "currentPassword": PASSWORD, "newPassword": PASSWORD });
-    let registration = json!({ "email": "new@example.org", "username": "new", "password": PASSWORD });
-    let login = json!({ "email": "nobody@example.org", "password": PASSWORD });
-    let mut rows = vec![
-        row("POST /api/v1/auth/register", Access::Public).body(registration),
-        row("POST /api/v1/auth/login", Access::Public).body(login),
-        row("POST /api/v1/auth/refresh", Access::Public).body(json!({ "refreshToken": "none" })),
-        row("POST /api/v1/auth/logout", token(Permission::EndOwnSessions)),
-        row("POST /api/v1/auth/logout-all", token(Permission::EndOwnSessions)),
-        row(
-            "GET /api/v1/auth/profile",
-            own(Permission::ReadOwnAccount, "users:read"),
-        ),
-        row(
-            "PUT /api/v1/auth/profile",
-            own(Permission::ChangeOwnAccount, "users:write"),
-        )
-        .body(json!({})),
-        row("PUT /api/v1/auth/password", token(Permission::ChangeOwnPassword)).body(passwords),
-        row(
-            "GET /api/v1/auth/security-events",
-            token(Permission::ReadOwnSecurityEvents),
-        ),
-        row(
-            "POST /api/v1/auth/api-key/generate",
-            token(Permission::ManageOwnKeys),
-        ),
-        row("GET /api/v1/auth/api-key", key(Permission::ReadPresentedKey)),
-        row("GET /api/v1/auth/api-keys", token(Permission::ManageOwnKeys)),
-        row(
-            "PATCH /api/v1/auth/api-keys/{id}",
-            token(Permission::ManageOwnKeys),
-        )
-        .body(json!({}))
-        .owned(Owned::OwnerOnly),
-        row(
-            "DELETE /api/v1/auth/api-keys/{id}",
-            token(Permission::ManageOwnKeys),
-        )
-        .owned(Owned::OwnerOnly),
-        row(
-            "GET /api/v1/users",
-            any(Permission::ReadAllAccounts, Role::Admin, "users:read"),
-        ),
-        row(
-            "GET /api/v1/users/stats/overview",
-            any(Permission::ReadAllAccounts, Role::Admin, "users:read"),
-        ),
-        row(
-            "GET /api/v1/users/{id}",
-            any(Permission::ReadAccount, Role::User, "users:read"),
-        )
-        .owned(Owned::OwnerAndAdmins),
-        row(
-            "PUT /api/v1/users/{id}",
-            any(Permission::ChangeAccount, Role::User, "users:write"),
-        )
-        .body(json!({}))
-        .owned(Owned::OwnerAndAdmins),
-        row(
-            "DELETE /api/v1/users/{id}",
-            any(Permission::DeleteAccount, Role::Admin, "users:write"),
-        )
-        .owned(Owned::OwnerAndAdmins),
-        row(
-            "POST /mcp/execute",
-            any(
-                Permission::ExecutePlugin(sample()),
-                Role::User,
-                "plugins:execute:sample",
-            ),
-        )
-        .body(echo),
-        row(
-            "GET /mcp/plugins",
-            any(Permission::ReadPlugins, Role::User, "plugins:read"),
-        ),
-        row(
-            "GET /mcp/plugins/{name}",
-            any(Permission::ReadPlugins, Role::User, "plugins:read"),
-        ),
-        row(
-            "GET /mcp/history",
-            any(Permission::ReadHistory, Role::User, "history:read"),
-        ),
-        row(
-            "GET /mcp/history/{id}",
-            any(Permission::ReadHistory, Role::User, "history:read"),
-        )
-        .owned(Owned::OwnerAndAdmins),
-        row("POST /setup", Access::Public).body(json!({})),
-    ];
     let open = [
         "GET /health",
         "GET /health/live",
@@ -225,8 +131,79 @@ fn matrix() -> Vec<Row> {
         "GET /setup",
         "GET /setup/style.css",
     ];
-    rows.extend(open.map(|route| row(route, Access::Public)));
+    let mut rows: Vec<_> = open.map(|route| row(route, Access::Public)).into();
+    rows.push(row("POST /setup", Access::Public).body(json!({})));
+    rows.extend(signing_in());
+    rows.extend(own_account());
+    rows.extend(users());
+    rows.extend(tools());
     rows
+}
+
+fn signing_in() -> Vec<Row> {
+    let registration = json!({ "email": "new@example.org", "username": "new", "password": PASSWORD });
+    let login = json!({ "email": "nobody@example.org", "password": PASSWORD });
+    vec![
+        row("POST /api/v1/auth/register", Access::Public).body(registration),
+        row("POST /api/v1/auth/login", Access::Public).body(login),
+        row("POST /api/v1/auth/refresh", Access::Public).body(json!({ "refreshToken": "none" })),
+        row("POST /api/v1/auth/logout", token(Permission::EndOwnSessions)),
+        row("POST /api/v1/auth/logout-all", token(Permission::EndOwnSessions)),
+    ]
+}
+
+fn own_account() -> Vec<Row> {
+    let passwords = json!({ "currentPassword": PASSWORD, "newPassword": PASSWORD });
+    let (read, change) = (Permission::ReadOwnAccount, Permission::ChangeOwnAccount);
+    let keys = || token(Permission::ManageOwnKeys);
+    let (update_key, revoke_key) = (
+        "PATCH /api/v1/auth/api-keys/{id}",
+        "DELETE /api/v1/auth/api-keys/{id}",
+    );
+    vec![
+        row("GET /api/v1/auth/profile", own(read, "users:read")),
+        row("PUT /api/v1/auth/profile", own(change, "users:write")).body(json!({})),
+        row("PUT /api/v1/auth/password", token(Permission::ChangeOwnPassword)).body(passwords),
+        row(
+            "GET /api/v1/auth/security-events",
+            token(Permission::ReadOwnSecurityEvents),
+        ),
+        row("GET /api/v1/auth/api-key", key(Permission::ReadPresentedKey)),
+        row("POST /api/v1/auth/api-key/generate", keys()),
+        row("GET /api/v1/auth/api-keys", keys()),
+        row(update_key, keys()).body(json!({})).owned(Owned::OwnerOnly),
+        row(revoke_key, keys()).owned(Owned::OwnerOnly),
+    ]
+}
+
+fn users() -> Vec<Row> {
+    let of_all = || any(Permission::ReadAllAccounts, Role::Admin, "users:read");
+    let read = any(Permission::ReadAccount, Role::User, "users:read");
+    let change = any(Permission::ChangeAccount, Role::User, "users:write");
+    let delete = any(Permission::DeleteAccount, Role::Admin, "users:write");
+    let (update, both) = ("PUT /api/v1/users/{id}", Owned::OwnerAndAdmins);
+    vec![
+        row("GET /api/v1/users", of_all()),
+        row("GET /api/v1/users/stats/overview", of_all()),
+        row("GET /api/v1/users/{id}", read).owned(both),
+        row(update, change).body(json!({})).owned(both),
+        row("DELETE /api/v1/users/{id}", delete).owned(both),
+    ]
+}
+
+fn tools() -> Vec<Row> {
+    let execute = Permission::ExecutePlugin(PluginName::parse("sample").unwrap());
+    let execute = any(execute, Role::User, "plugins:execute:sample");
+    let echo = json!({ "plugin": "sample", "action": "echo", "payload": { "message": "hello" } });
+    let read = || any(Permission::ReadPlugins, Role::User, "plugins:read");
+    let history = || any(Permission::ReadHistory, Role::User, "history:read");
+    vec![
+        row("POST /mcp/execute", execute).body(echo),
+        row("GET /mcp/plugins", read()),
+        row("GET /mcp/plugins/{name}", read()),
+        row("GET /mcp/history", history()),
+        row("GET /mcp/history/{id}", history()).owned(Owned::OwnerAndAdmins),
+    ]
 }
 
 /// A kind of caller.
@@ -422,7 +399,8 @@ async fn check(row: &Row, someone: &Someone, things: &Things, is_foreign: bool) 
 }
 
 /// Routes after which the caller can't go on as it was.
-const LAST: [&str; 3] = [
+const LAST: [&str; 4] = [
+    "PUT /api/v1/auth/password",
     "POST /api/v1/auth/logout",
     "POST /api/v1/auth/logout-all",
     "DELETE /api/v1/users/{id}",
