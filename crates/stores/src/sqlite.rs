@@ -14,6 +14,7 @@ mod checkpoint;
 mod writer;
 mod reader;
 mod activity;
+mod security;
 mod session;
 mod user;
 mod key;

@@ -16,7 +16,8 @@ use super::{
     SqliteStore,
     column::{Id, Json, Moment, Text, to_json_text},
     failure::Outcome,
-    session::{forget_failures, keep_event, remove_sessions},
+    security::keep_event,
+    session::{forget_failures, remove_sessions},
 };
 
 /// The columns of an account, in the order in which they are read.

@@ -1,5 +1,7 @@
 //! The one writer: takes all writes that wait into one durable transaction.
 
+mod step;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -15,9 +17,10 @@ use tokio::{
     time::timeout,
 };
 
+use self::step::{End, Isolation, Step, Verdict, Work};
 use super::{
     checkpoint::Checkpointer,
-    failure::{Condition, Fault, Loss, Outcome, Reach, reach, to_error},
+    failure::{Condition, Loss, Outcome, to_error},
     ledger::Ledger,
     lock::DirectoryLock,
 };
@@ -111,12 +114,7 @@ impl Writer {
             return Err(Loss::Closed.error());
         };
         let (reply, answer) = oneshot::channel();
-        let step = Message::Step(Box::new(Work {
-            isolation,
-            work: Some(work),
-            result: None,
-            reply,
-        }));
+        let step = Message::Step(Box::new(Work::new(isolation, work, reply)));
         send(&queue, step, self.queue_wait).await?;
         drop(queue);
         match timeout(ANSWER_WAIT, answer).await {
@@ -173,96 +171,6 @@ async fn send(queue: &mpsc::Sender<Message>, message: Message, wait: Duration) -
             let message = "too many writes are waiting; try again later";
             Err(Error::new(ErrorCode::Overloaded, message).retry_after(Duration::from_secs(1)))
         }
-    }
-}
-
-/// How a step is kept apart from the others in its transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Isolation {
-    /// Whatever it wrote is undone when it fails.
-    Savepoint,
-    /// Nothing is undone: it fails before its first write, or says that the transaction is torn.
-    None,
-}
-
-/// What became of a step within its transaction.
-enum Verdict {
-    Done,
-    Undo,
-    Lost(Loss),
-}
-
-/// How the transaction of a step ended.
-#[derive(Clone, Copy)]
-enum End {
-    Committed,
-    Lost(Loss),
-}
-
-trait Step: Send {
-    fn isolation(&self) -> Isolation;
-    fn run(&mut self, connection: &Connection, ledger: &mut Ledger, condition: &Condition) -> Verdict;
-    fn answer(self: Box<Self>, end: End);
-}
-
-struct Work<R, F> {
-    isolation: Isolation,
-    work: Option<F>,
-    result: Option<Result<R>>,
-    reply: oneshot::Sender<Result<R>>,
-}
-
-impl<R, F> Step for Work<R, F>
-where
-    R: Send,
-    F: FnOnce(&Connection, &mut Ledger) -> Outcome<R> + Send,
-{
-    fn isolation(&self) -> Isolation {
-        self.isolation
-    }
-
-    fn run(&mut self, connection: &Connection, ledger: &mut Ledger, condition: &Condition) -> Verdict {
-        let Some(work) = self.work.take() else {
-            return Verdict::Undo;
-        };
-        let fault = match work(connection, ledger) {
-            Ok(result) => {
-                self.result = Some(Ok(result));
-                return Verdict::Done;
-            }
-            Err(fault) => fault,
-        };
-        match fault {
-            Fault::Refused(error) => {
-                self.result = Some(Err(error));
-                Verdict::Undo
-            }
-            Fault::Database(error) => {
-                condition.note(&error);
-                let is_alone = reach(&error) == Reach::Statement;
-                let loss = Loss::of(&error);
-                self.result = Some(Err(to_error(error)));
-                if is_alone {
-                    Verdict::Undo
-                } else {
-                    Verdict::Lost(loss)
-                }
-            }
-            Fault::Torn(error) => {
-                condition.note(&error);
-                Verdict::Lost(Loss::of(&error))
-            }
-        }
-    }
-
-    fn answer(self: Box<Self>, end: End) {
-        let result = match (end, self.result) {
-            (End::Committed, Some(result)) => result,
-            (End::Committed, None) => Err(Error::bug("work on the store panicked")),
-            (End::Lost(loss), _) => Err(loss.error()),
-        };
-        // A caller that went away doesn't want to know.
-        drop(self.reply.send(result));
     }
 }
 

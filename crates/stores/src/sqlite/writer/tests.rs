@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::*;
 use crate::sqlite::{
     connection::{open_first, open_reader},
+    failure::Fault,
     ledger::Skew,
 };
 
