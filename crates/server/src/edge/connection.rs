@@ -44,7 +44,7 @@ const STOP_LINGER: Duration = Duration::from_millis(500);
 pub(super) struct Ends {
     /// In order: no further requests.
     pub(super) stop: CancellationToken,
-    /// At once.
+    /// At once, after they were told to stop.
     pub(super) abort: CancellationToken,
 }
 
@@ -102,7 +102,7 @@ impl Speaker {
                     }
                     return;
                 }
-                () = self.ends.abort.cancelled() => return,
+                () = self.ends.abort.cancelled(), if is_stopping => return,
                 () = stop.as_mut(), if !is_stopping => {
                     is_stopping = true;
                     linger.as_mut().reset(Instant::now() + STOP_LINGER);

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 use super::{
     exchange::Exchange,
-    headers::{complete, request_id, tell_limit},
+    headers::{Prepared, tell_limit},
     origin::{Reader, answer_preflight, check_host, check_origin, is_preflight},
 };
 use crate::{
@@ -36,18 +36,20 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 #[derive(Clone)]
 pub(super) struct Edge {
     state: AppState,
+    prepared: Arc<Prepared>,
 }
 
 /// A route with the edge around it.
 #[derive(Clone)]
 pub(super) struct Edged<S> {
-    state: AppState,
+    edge: Edge,
     route: S,
 }
 
 impl Edge {
     pub(super) fn new(state: AppState) -> Self {
-        Self { state }
+        let prepared = Arc::new(Prepared::new(state.ids()));
+        Self { state, prepared }
     }
 }
 
@@ -56,7 +58,7 @@ impl<S> Layer<S> for Edge {
 
     fn layer(&self, route: S) -> Edged<S> {
         Edged {
-            state: self.state.clone(),
+            edge: self.clone(),
             route,
         }
     }
@@ -78,21 +80,22 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let ready = self.route.clone();
         let route = std::mem::replace(&mut self.route, ready);
-        Box::pin(handle(self.state.clone(), route, request).map(Ok))
+        Box::pin(handle(self.edge.clone(), route, request).map(Ok))
     }
 }
 
 /// Takes a request through the edge to its route, and the answer back.
-async fn handle<S>(state: AppState, route: S, mut request: Request) -> Response
+async fn handle<S>(edge: Edge, route: S, mut request: Request) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible> + Send,
     S::Future: Send,
 {
+    let Edge { state, prepared } = edge;
     let link = request.extensions().get::<Arc<Link>>().map(Arc::clone);
     let peer = link
         .as_ref()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |link| link.peer());
-    let id = request_id(request.headers(), state.ids());
+    let id = prepared.request_id(request.headers());
     let context = Arc::new(RequestContext::new(id, peer));
     let template = request.extensions().get::<MatchedPath>().cloned();
     let what = (request.method().clone(), template);
@@ -123,7 +126,7 @@ where
     if let Some(decision) = context.decision() {
         tell_limit(response.headers_mut(), &decision);
     }
-    complete(response.headers_mut(), context.id_header().clone());
+    prepared.complete(response.headers_mut(), context.id_header().clone());
     exchange.answer(response.status());
     response
 }
