@@ -1,10 +1,11 @@
 //! The history of calls.
 
-use model::{Error, Execution, ExecutionFilter, ExecutionId, Permission, Principal, Result, UserId};
+use model::{Error, Execution, ExecutionFilter, ExecutionId, Permission, Principal, Result};
 
 use crate::{
     cursor::{ListScope, Listing, PageQuery},
     parts::Engine,
+    principal::visible_owner,
 };
 
 impl Engine {
@@ -41,16 +42,6 @@ impl Engine {
         let found = self.parts.store.find_execution(id, owner).await?;
         found.ok_or_else(|| Error::not_found("execution"))
     }
-}
-
-/// Whose executions a caller sees: `None` for everyone's.
-fn visible_owner(principal: &Principal) -> Result<Option<UserId>> {
-    if principal.is_admin() {
-        return Ok(None);
-    }
-    let own = principal.user_id();
-    own.map(Some)
-        .ok_or_else(|| Error::bug("a caller has neither an account nor the role of admin"))
 }
 
 fn narrow(principal: &Principal, filter: ExecutionFilter) -> Result<ExecutionFilter> {

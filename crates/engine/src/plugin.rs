@@ -4,9 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use model::{
     ActionName, CallStatistics, Error, Health, Permission, Plugin, PluginName, Principal, Result, ToolName,
+    UserId,
 };
 
-use crate::{parts::Engine, registry::Held};
+use crate::{parts::Engine, principal::visible_owner, registry::Held};
 
 /// A plugin as a caller sees it.
 #[derive(Clone, Debug)]
@@ -19,7 +20,8 @@ pub struct PluginView {
     pub health: Health,
     /// Whether this caller may call it.
     pub is_callable: bool,
-    /// How its actions were called, in the order of the actions; those never called have zeros.
+    /// How this caller has called its actions, or everyone has for an admin; in the order of the actions, with
+    /// zeros for those never called.
     pub statistics: Vec<CallStatistics>,
 }
 
@@ -30,7 +32,10 @@ impl Engine {
     /// `Forbidden` without the scope.
     pub async fn list_plugins(&self, principal: &Principal) -> Result<Vec<PluginView>> {
         principal.require(&Permission::ReadPlugins)?;
-        let called = self.statistics_by_action(self.parts.plugins.iter()).await?;
+        let plugins = self.parts.plugins.iter();
+        let called = self
+            .statistics_by_action(plugins, visible_owner(principal)?)
+            .await?;
         let views = self
             .parts
             .plugins
@@ -50,14 +55,21 @@ impl Engine {
             .plugins
             .find(name)
             .ok_or_else(|| Error::not_found("plugin"))?;
-        let called = self.statistics_by_action([held].into_iter()).await?;
+        let plugins = [held].into_iter();
+        let called = self
+            .statistics_by_action(plugins, visible_owner(principal)?)
+            .await?;
         Ok(view(held, principal, &called))
     }
 
-    async fn statistics_by_action(&self, plugins: impl Iterator<Item = &Held> + Send) -> Result<Called> {
+    async fn statistics_by_action(
+        &self,
+        plugins: impl Iterator<Item = &Held> + Send,
+        caller: Option<UserId>,
+    ) -> Result<Called> {
         let tools: Vec<_> = plugins.flat_map(|held| tools_of(&held.plugin)).collect();
         let mut called = Called::new();
-        for statistics in self.parts.store.call_statistics(&tools).await? {
+        for statistics in self.parts.store.call_statistics(&tools, caller).await? {
             let of_plugin = called.entry(statistics.plugin.clone()).or_default();
             of_plugin.insert(statistics.action.clone(), statistics);
         }

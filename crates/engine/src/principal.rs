@@ -134,6 +134,19 @@ impl Engine {
     }
 }
 
+/// Whose calls a caller sees: `None` for everyone's.
+///
+/// # Errors
+/// `Bug` for a caller without an account that isn't an admin.
+pub(crate) fn visible_owner(principal: &Principal) -> Result<Option<UserId>> {
+    if principal.is_admin() {
+        return Ok(None);
+    }
+    let own = principal.user_id();
+    own.map(Some)
+        .ok_or_else(|| Error::bug("a caller has neither an account nor the role of admin"))
+}
+
 /// The principal of an access token. Its role is the account's present one: tokens carry none.
 fn signed_in(user: &User, session: &Session, until: Timestamp) -> Accepted {
     Accepted {

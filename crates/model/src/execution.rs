@@ -205,8 +205,13 @@ pub trait ExecutionStore: Send + Sync {
     /// `accepted_before`, as failures with the code `interrupted`; gives how many.
     async fn close_interrupted_executions(&self, accepted_before: Timestamp, limit: u32) -> Result<u64>;
 
-    /// Gives the statistics of those of `tools` that were ever called, in the order of `tools`.
+    /// Gives the statistics of those of `tools` that were ever called, in the order of `tools`; with `caller`, of
+    /// that caller's calls only.
     ///
     /// Costs as much as there are tools, however many other names callers have made up.
-    async fn call_statistics(&self, tools: &[ToolName]) -> Result<Vec<CallStatistics>>;
+    async fn call_statistics(
+        &self,
+        tools: &[ToolName],
+        caller: Option<UserId>,
+    ) -> Result<Vec<CallStatistics>>;
 }

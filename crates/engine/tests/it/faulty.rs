@@ -169,7 +169,7 @@ forward! { ExecutionStore {
     fn find_execution(id: ExecutionId, owner: Option<UserId>) -> Option<Execution>;
     fn list_executions(filter: &ExecutionFilter, page: &PageRequest<()>) -> Page<Execution>;
     fn close_interrupted_executions(accepted_before: Timestamp, limit: u32) -> u64;
-    fn call_statistics(tools: &[ToolName]) -> Vec<CallStatistics>;
+    fn call_statistics(tools: &[ToolName], caller: Option<UserId>) -> Vec<CallStatistics>;
 } }
 
 forward! { IdempotencyStore {

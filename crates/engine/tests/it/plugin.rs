@@ -5,7 +5,7 @@ use model::{ErrorCode, Health, PluginName};
 use rstest::rstest;
 use serde_json::json;
 
-use crate::shop::{Shop, key, request, user};
+use crate::shop::{Shop, admin, key, request, user};
 
 #[tokio::test]
 async fn plugins_are_listed_by_name_with_their_kind_health_and_actions() {
@@ -49,6 +49,30 @@ async fn statistics_count_calls_by_action_in_the_order_of_the_actions() {
             "{}",
             action.name
         );
+    }
+}
+
+#[tokio::test]
+async fn b01_statistics_are_of_the_callers_own_calls_and_of_everyones_for_an_admin() {
+    let shop = Shop::open();
+    for (caller, calls) in [(1, 2), (2, 1)] {
+        for _ in 0..calls {
+            drop(
+                shop.call(&user(caller), "strict", json!({ "message": "hi" }))
+                    .await,
+            );
+        }
+    }
+    for (caller, calls) in [(user(1), 2), (user(2), 1), (user(3), 0), (admin(), 3)] {
+        let plugins = shop.engine.list_plugins(&caller).await.unwrap();
+        let lab = PluginName::parse("lab").unwrap();
+        let read = shop.engine.plugin(&caller, &lab).await.unwrap();
+        for view in [&plugins[0], &read] {
+            let statistics = view.statistics.iter();
+            let called = statistics.filter(|one| one.last_called_at.is_some()).count();
+            let counted: u64 = view.statistics.iter().map(|one| one.successes).sum();
+            assert_eq!((counted, called), (calls, usize::from(calls > 0)));
+        }
     }
 }
 

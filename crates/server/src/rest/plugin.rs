@@ -159,7 +159,7 @@ struct AnnotationsView {
     open_world: bool,
 }
 
-/// How often something was called, since the store began.
+/// How often something was called since the store began: by this caller, or by everyone for an admin.
 #[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct StatisticsView {

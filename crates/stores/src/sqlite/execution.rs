@@ -12,12 +12,12 @@ use model::{
     CallStatistics, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore, Page,
     PageRequest, Result, Timestamp, ToolName, UserId,
 };
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use self::record::{Ending, NewRow};
 use super::{
     SqliteStore,
-    column::{Moment, to_count},
+    column::{Id, Moment, to_count},
 };
 
 #[async_trait]
@@ -74,24 +74,38 @@ impl ExecutionStore for SqliteStore {
             .await
     }
 
-    async fn call_statistics(&self, tools: &[ToolName]) -> Result<Vec<CallStatistics>> {
-        let tools = tools.to_vec();
+    async fn call_statistics(
+        &self,
+        tools: &[ToolName],
+        caller: Option<UserId>,
+    ) -> Result<Vec<CallStatistics>> {
+        let (tools, caller) = (tools.to_vec(), caller.map(|id| Id(id.as_uuid())));
         self.readers
-            .read(move |connection| Ok(read_statistics(connection, tools)?))
+            .read(move |connection| Ok(read_statistics(connection, tools, caller)?))
             .await
     }
 }
 
-fn read_statistics(connection: &Connection, tools: Vec<ToolName>) -> rusqlite::Result<Vec<CallStatistics>> {
+fn read_statistics(
+    connection: &Connection,
+    tools: Vec<ToolName>,
+    caller: Option<Id>,
+) -> rusqlite::Result<Vec<CallStatistics>> {
+    let counts = match caller {
+        Some(_) => "call_series s CROSS JOIN user_call_count c ON c.user_id = ?3 AND c.series = s.id",
+        None => "call_series s CROSS JOIN call_series c ON ?3 IS NULL AND c.id = s.id",
+    };
     // Sums that no column could hold stop at its greatest number.
-    let mut statement = connection.prepare_cached(
-        "SELECT sum(calls) FILTER (WHERE status = 'success'), sum(calls) FILTER (WHERE status = 'failure'), \
-         min(total(total_micros), 9.2e18), max(last_called_at) \
-         FROM call_series WHERE plugin = ?1 AND action = ?2 HAVING sum(calls) > 0",
-    )?;
+    let sql = format!(
+        "SELECT sum(c.calls) FILTER (WHERE s.status = 'success'), \
+         sum(c.calls) FILTER (WHERE s.status = 'failure'), \
+         min(total(c.total_micros), 9.2e18), max(c.last_called_at) \
+         FROM {counts} WHERE s.plugin = ?1 AND s.action = ?2 HAVING sum(c.calls) > 0"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let read = |tool: ToolName| {
-        let names = [tool.plugin.as_str(), tool.action.as_str()];
-        let counted = statement.query_row(names, |row| {
+        let asked = params![tool.plugin.as_str(), tool.action.as_str(), caller];
+        let counted = statement.query_row(asked, |row| {
             let micros: f64 = row.get(2)?;
             Ok(CallStatistics {
                 plugin: tool.plugin.clone(),

@@ -76,6 +76,20 @@ struct Tally {
     last_called_at: Option<i64>,
 }
 
+impl Tally {
+    fn add(&mut self, ended: Option<(Duration, Timestamp)>) {
+        self.calls = self.calls.saturating_add(1);
+        if let Some((duration, accepted_at)) = ended {
+            self.micros = self.micros.saturating_add(to_micros(duration));
+            self.last_called_at = self.last_called_at.max(Some(accepted_at.as_millis()));
+        }
+    }
+
+    fn remove_running(&mut self) {
+        self.calls = self.calls.saturating_sub(1);
+    }
+}
+
 /// One execution, as the counts see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -92,7 +106,7 @@ pub(super) struct Entry {
 pub(super) struct Ledger {
     numbers: HashMap<Series, i64>,
     tallies: HashMap<i64, Tally>,
-    user_tallies: HashMap<(UserId, i64), i64>,
+    user_tallies: HashMap<(UserId, i64), Tally>,
     skew: Skew,
 }
 
@@ -145,26 +159,19 @@ impl Ledger {
 
     /// Counts an execution in.
     pub(super) fn add(&mut self, entry: Entry) {
-        let tally = self.tallies.entry(entry.series).or_default();
-        tally.calls = tally.calls.saturating_add(1);
-        if let Some((duration, accepted_at)) = entry.ended {
-            tally.micros = tally.micros.saturating_add(to_micros(duration));
-            let millis = accepted_at.as_millis();
-            tally.last_called_at = tally.last_called_at.max(Some(millis));
-        }
+        self.tallies.entry(entry.series).or_default().add(entry.ended);
         if let Some(user_id) = entry.user_id {
-            let calls = self.user_tallies.entry((user_id, entry.series)).or_default();
-            *calls = calls.saturating_add(1);
+            let tally = self.user_tallies.entry((user_id, entry.series)).or_default();
+            tally.add(entry.ended);
         }
     }
 
     /// Counts a running execution out of its series, since it ended.
     pub(super) fn remove_running(&mut self, series: i64, user_id: Option<UserId>) {
-        let tally = self.tallies.entry(series).or_default();
-        tally.calls = tally.calls.saturating_sub(1);
+        self.tallies.entry(series).or_default().remove_running();
         if let Some(user_id) = user_id {
-            let calls = self.user_tallies.entry((user_id, series)).or_default();
-            *calls = calls.saturating_sub(1);
+            let tally = self.user_tallies.entry((user_id, series)).or_default();
+            tally.remove_running();
         }
     }
 
@@ -173,7 +180,7 @@ impl Ledger {
         if self.tallies.is_empty() {
             return Ok(());
         }
-        // The sum stops at the greatest number that a column holds.
+        // Sums stop at the greatest number that a column holds.
         let mut series = connection.prepare_cached(
             "UPDATE call_series SET calls = calls + ?2, \
              total_micros = min(total_micros, 9223372036854775807 - ?3) + ?3, \
@@ -183,11 +190,19 @@ impl Ledger {
             series.execute(params![number, tally.calls, tally.micros, tally.last_called_at])?;
         }
         let mut users = connection.prepare_cached(
-            "INSERT INTO user_call_count (user_id, series, calls) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (user_id, series) DO UPDATE SET calls = calls + ?3",
+            "INSERT INTO user_call_count (user_id, series, calls, total_micros, last_called_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (user_id, series) DO UPDATE SET calls = calls + ?3, \
+             total_micros = min(total_micros, 9223372036854775807 - ?4) + ?4, \
+             last_called_at = max(coalesce(last_called_at, ?5), coalesce(?5, last_called_at))",
         )?;
-        for ((user_id, number), calls) in self.user_tallies.drain() {
-            users.execute(params![Id(user_id.as_uuid()), number, calls])?;
+        for ((user_id, number), tally) in self.user_tallies.drain() {
+            users.execute(params![
+                Id(user_id.as_uuid()),
+                number,
+                tally.calls,
+                tally.micros,
+                tally.last_called_at
+            ])?;
         }
         Ok(())
     }

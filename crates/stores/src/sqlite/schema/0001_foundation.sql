@@ -103,9 +103,11 @@ CREATE TABLE call_series (
 CREATE UNIQUE INDEX call_series_by_content ON call_series (plugin, action, source, status);
 
 CREATE TABLE user_call_count (
-    user_id BLOB NOT NULL,
-    series  INTEGER NOT NULL,
-    calls   INTEGER NOT NULL,
+    user_id        BLOB NOT NULL,
+    series         INTEGER NOT NULL,
+    calls          INTEGER NOT NULL,
+    total_micros   INTEGER NOT NULL,
+    last_called_at INTEGER,
     PRIMARY KEY (user_id, series)
 ) STRICT, WITHOUT ROWID;
 

@@ -37,7 +37,7 @@ async fn found(store: &Arc<dyn Store>, id: ExecutionId) -> Execution {
 /// What is counted of the actions that the cases call.
 async fn counted(store: &Arc<dyn Store>) -> Vec<CallStatistics> {
     let tools = [tool("echo"), tool("add")];
-    store.call_statistics(&tools).await.unwrap()
+    store.call_statistics(&tools, None).await.unwrap()
 }
 
 async fn executions_are_found_as_they_were_stored(engine: impl Engine) {
@@ -183,7 +183,7 @@ async fn an_execution_is_recorded_once(engine: impl Engine) {
         plugin: plugin("other"),
         ..tool("echo")
     };
-    let statistics = store.call_statistics(&[other, tool("echo")]).await.unwrap();
+    let statistics = store.call_statistics(&[other, tool("echo")], None).await.unwrap();
     assert_eq!(statistics.len(), 1);
 }
 
@@ -214,7 +214,17 @@ async fn statistics_count_what_ended(engine: impl Engine) {
     let (echo, add) = (statistics("echo", 3, 2, 7010, 9), statistics("add", 2, 0, 11, 6));
     assert_eq!(counted(&store).await, [echo.clone(), add.clone()]);
     let asked = [tool("add"), tool("never"), tool("echo")];
-    assert_eq!(store.call_statistics(&asked).await.unwrap(), [add, echo]);
+    assert_eq!(store.call_statistics(&asked, None).await.unwrap(), [add, echo]);
+    let of = async |caller| {
+        store
+            .call_statistics(&asked, Some(user_id(caller)))
+            .await
+            .unwrap()
+    };
+    assert_eq!(of(1).await, [statistics("echo", 0, 1, 7000, 9)]);
+    assert_eq!(of(4).await, [statistics("echo", 1, 0, 4, 4)]);
+    assert_eq!(of(6).await, [statistics("add", 1, 0, 6, 6)]);
+    assert!(of(5).await.is_empty());
 }
 
 async fn interrupted_executions_are_ended_in_portions(engine: impl Engine) {

@@ -65,7 +65,7 @@ async fn what_was_written_is_there_after_opening_anew(engine: impl Engine) {
         Some(execution(4))
     );
     assert_eq!(
-        store.call_statistics(&[tool("echo")]).await.unwrap()[0].successes,
+        store.call_statistics(&[tool("echo")], None).await.unwrap()[0].successes,
         1
     );
 }

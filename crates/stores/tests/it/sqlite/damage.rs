@@ -38,7 +38,7 @@ async fn whole_prefix(directory: &Path) -> u64 {
         lengths.push(total);
     }
     let counted = store
-        .call_statistics(&[tool("echo")])
+        .call_statistics(&[tool("echo")], None)
         .await
         .unwrap()
         .first()
