@@ -107,7 +107,8 @@ pub(super) struct Ledger {
     numbers: HashMap<Series, i64>,
     tallies: HashMap<i64, Tally>,
     user_tallies: HashMap<(UserId, i64), Tally>,
-    skew: Skew,
+    /// As the store has it; `None` when it is to be read again.
+    skew: Option<Skew>,
 }
 
 impl Ledger {
@@ -117,16 +118,14 @@ impl Ledger {
     /// Begins with what the store holds.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            skew: Skew::read(connection)?,
+            skew: Some(Skew::read(connection)?),
             ..Self::default()
         })
     }
 
     /// Forgets all that a lost transaction may have written.
-    pub(super) fn forget(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn forget(&mut self) {
         *self = Self::default();
-        self.skew = Skew::read(connection)?;
-        Ok(())
     }
 
     /// The number of a series, which is given one when it is new.
@@ -149,11 +148,15 @@ impl Ledger {
         id: Uuid,
         created_at: Timestamp,
     ) -> rusqlite::Result<()> {
-        let skew = self.skew.including(id, created_at);
-        if skew != self.skew {
+        let known = match self.skew {
+            Some(known) => known,
+            None => Skew::read(connection)?,
+        };
+        let skew = known.including(id, created_at);
+        if skew != known {
             skew.write(connection)?;
-            self.skew = skew;
         }
+        self.skew = Some(skew);
         Ok(())
     }
 

@@ -285,10 +285,7 @@ impl WriterLoop {
             self.condition.note(&error);
             tracing::error!(%error, "a transaction of the store can't be undone");
         }
-        if let Err(error) = self.ledger.forget(&self.connection) {
-            self.condition.note(&error);
-            tracing::error!(%error, "the store can't be read by its writer");
-        }
+        self.ledger.forget();
     }
 }
 
