@@ -192,7 +192,8 @@ impl Engine {
         self.apply_change(id, change).await
     }
 
-    /// Deletes an account; gives what was deleted.
+    /// Deletes an account with its sessions, keys and security events; gives what was deleted. Its history stays.
+    /// Answers kept for its repeated requests go when they expire: nobody else is ever given them.
     ///
     /// # Errors
     /// `NotFound`, `LastAdmin`, `Forbidden` for all but admins.
