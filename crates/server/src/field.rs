@@ -90,9 +90,9 @@ fn one_of<'de, T: Copy, D: Deserializer<'de>>(
     )))
 }
 
-/// By what a list without a choice of fields is sorted: by time of creation, one way or the other.
+/// The order: oldest first, or newest first with a hyphen.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[schema(title = "Order by time")]
+#[schema(default = json!("-createdAt"))]
 pub(crate) enum TimeOrder {
     /// Oldest first.
     #[serde(rename = "createdAt")]

@@ -137,7 +137,7 @@ pub(super) fn responses() -> Value {
 }
 
 fn response(status: StatusCode) -> Value {
-    let mut headers = common_headers(false);
+    let mut headers = common_headers(status == StatusCode::TOO_MANY_REQUESTS);
     if status == StatusCode::UNAUTHORIZED {
         headers.insert("WWW-Authenticate".to_owned(), header_reference("Challenge"));
     }

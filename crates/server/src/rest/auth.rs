@@ -178,7 +178,17 @@ pub(crate) struct ChangedView {
     request_body(content = Register, example = json!({
         "email": "ada@example.org", "username": "ada", "password": "correct horse battery",
     })),
-    responses((status = 201, description = "The account, signed in", body = Envelope<SignedInView>), (status = 409)),
+    responses(
+        (
+            status = 201, description = "The account, signed in", body = Envelope<SignedInView>,
+            links(
+                ("read" = (operation_id = "readUser", parameters(("id" = "$response.body#/data/user/id")))),
+                ("update" = (operation_id = "updateUser", parameters(("id" = "$response.body#/data/user/id")))),
+                ("delete" = (operation_id = "deleteUser", parameters(("id" = "$response.body#/data/user/id")))),
+            ),
+        ),
+        (status = 409),
+    ),
     extensions(("x-repeatable" = json!(true))),
 )]
 pub(crate) async fn register(

@@ -181,6 +181,7 @@ pub(crate) struct KeyListQuery {
 
 /// By what a list of keys is sorted; a hyphen turns it around.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[schema(default = json!("-createdAt"))]
 enum KeyOrder {
     #[serde(rename = "createdAt")]
     OldestFirst,
@@ -213,7 +214,13 @@ impl From<KeyOrder> for Sort<KeySort> {
     security(("bearer" = [])),
     request_body(content = Option<GenerateKey>, example = json!({ "name": "my script", "scopes": ["plugins:execute"] })),
     responses(
-        (status = 201, description = "The key, shown this once", body = Envelope<CreatedKeyView>),
+        (
+            status = 201, description = "The key, shown this once", body = Envelope<CreatedKeyView>,
+            links(
+                ("update" = (operation_id = "updateKey", parameters(("id" = "$response.body#/data/id")))),
+                ("revoke" = (operation_id = "revokeKey", parameters(("id" = "$response.body#/data/id")))),
+            ),
+        ),
         (status = 409),
     ),
     extensions(("x-repeatable" = json!(true))),

@@ -280,7 +280,12 @@ impl ActionView {
         "plugin": "sample", "action": "echo", "payload": { "message": "hello" },
     })),
     responses(
-        (status = 200, description = "The result", body = Envelope<ExecutedView>),
+        (
+            status = 200, description = "The result", body = Envelope<ExecutedView>,
+            links(
+                ("record" = (operation_id = "readHistory", parameters(("id" = "$response.body#/data/executionId")))),
+            ),
+        ),
         (status = 404), (status = 502),
     ),
     extensions(("x-repeatable" = json!(true))),

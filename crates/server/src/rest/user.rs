@@ -136,6 +136,7 @@ pub(crate) struct UserListQuery {
 
 /// By what a list of accounts is sorted; a hyphen turns it around.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[schema(default = json!("-createdAt"))]
 enum UserOrder {
     #[serde(rename = "createdAt")]
     OldestFirst,

@@ -561,6 +561,20 @@ async fn logging_out_ends_this_session_and_logging_out_everywhere_all() {
     }
 }
 
+#[rstest]
+#[case::empty("")]
+#[case::too_short("short")]
+#[case::sample("your-admin-key-0123456789-0123456789")]
+#[case::sample_of_the_documents("CHANGE-IN-PRODUCTION-0123456789-0123456789")]
+#[tokio::test]
+async fn a19_an_operators_key_that_anyone_could_guess_is_never_accepted(#[case] key: &str) {
+    let server = Server::start_with(&[("ADMIN_API_KEY", key)]).await;
+    let stranger = Caller::stranger(&server);
+    for caller in [stranger.with_key(key), stranger.with_token(key)] {
+        caller.get("/api/v1/users").await.refused(401, "invalid_token");
+    }
+}
+
 #[tokio::test]
 async fn a_registration_with_an_idempotency_key_is_done_once() {
     let server = Server::start().await;
