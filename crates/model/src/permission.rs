@@ -91,13 +91,14 @@ impl Permission {
             | Self::ReadOwnSecurityEvents
             | Self::ManageOwnKeys => row(Role::User, Scope::Admin, TokenOnly, true),
             Self::ReadPresentedKey => row(Role::User, Scope::Admin, KeyOnly, true),
-            Self::CreatePrivilegedAccount => row(Role::Admin, Scope::UsersWrite, TokenOrKey, false),
+            // Whoever can give roles can give itself every scope, so nothing less than all of them will do.
+            Self::CreatePrivilegedAccount | Self::ChangeAccountStanding => {
+                row(Role::Admin, Scope::Admin, TokenOrKey, false)
+            }
             Self::ReadAllAccounts => row(Role::Admin, Scope::UsersRead, TokenOrKey, false),
             Self::ReadAccount => row(Role::User, Scope::UsersRead, TokenOrKey, false),
             Self::ChangeAccount => row(Role::User, Scope::UsersWrite, TokenOrKey, false),
-            Self::ChangeAccountStanding | Self::DeleteAccount => {
-                row(Role::Admin, Scope::UsersWrite, TokenOrKey, false)
-            }
+            Self::DeleteAccount => row(Role::Admin, Scope::UsersWrite, TokenOrKey, false),
             Self::ReadPlugins => row(Role::User, Scope::PluginsRead, TokenOrKey, false),
             Self::ExecutePlugin(plugin) => row(
                 Role::User,

@@ -230,6 +230,30 @@ async fn a16_a_narrowed_key_is_refused_with_the_scope_needed() {
 }
 
 #[tokio::test]
+async fn a16_a_key_that_may_change_accounts_still_gives_no_role() {
+    let world = World::new();
+    let admin = world.admin("root").await;
+    let ada = world.person("ada").await;
+    let made = make(&world, &admin, scoped(&["users:read", "users:write"])).await;
+    let key = world.api_key(made.secret.expose()).await.unwrap();
+    let promotion = model::UserChange {
+        role: Some(Role::Admin),
+        ..model::UserChange::default()
+    };
+    let promoted = world
+        .engine
+        .update_user(&key, ada.signed_in.user.id, promotion)
+        .await;
+    assert_eq!(code(promoted), ErrorCode::InsufficientScope);
+    let registration = engine::Registration {
+        role: Some(Role::Admin),
+        ..registration("new")
+    };
+    let registered = world.engine.register(Some(&key), registration, &client()).await;
+    assert_eq!(code(registered), ErrorCode::InsufficientScope);
+}
+
+#[tokio::test]
 async fn a17_a_key_makes_no_keys_changes_no_password_and_ends_no_sessions() {
     let world = World::new();
     let ada = world.person("ada").await;
