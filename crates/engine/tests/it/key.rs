@@ -236,9 +236,9 @@ async fn a16_a_key_that_may_change_accounts_still_gives_no_role() {
     let ada = world.person("ada").await;
     let made = make(&world, &admin, scoped(&["users:read", "users:write"])).await;
     let key = world.api_key(made.secret.expose()).await.unwrap();
-    let promotion = model::UserChange {
+    let promotion = UserChange {
         role: Some(Role::Admin),
-        ..model::UserChange::default()
+        ..UserChange::default()
     };
     let promoted = world
         .engine
