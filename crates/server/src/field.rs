@@ -8,6 +8,8 @@ use model::{Direction, ExecutionStatus, Scope, Scopes, Secret, Sort, Source};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
+use self::schema::{MAX_RATE_LIMIT, MAX_SEARCH_CHARS};
+
 pub(crate) mod schema;
 
 /// Reads a field that may be left out, and may not be `null`.
@@ -31,9 +33,6 @@ pub(crate) fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
         .map_err(|_| de::Error::custom(too_many))
 }
 
-/// The most requests per window that a key can be limited to.
-const MAX_RATE_LIMIT: u32 = 1_000_000_000;
-
 /// Reads a limit of requests: 1 to [`MAX_RATE_LIMIT`].
 pub(crate) fn rate_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let refusal = || de::Error::custom(format!("must be a whole number from 1 to {MAX_RATE_LIMIT}"));
@@ -55,9 +54,6 @@ pub(crate) fn search<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
         "must have 1 to {MAX_SEARCH_CHARS} characters"
     )))
 }
-
-/// The most characters that a search has.
-const MAX_SEARCH_CHARS: usize = 200;
 
 /// Reads what became of a call from a query.
 pub(crate) fn status<'de, D: Deserializer<'de>>(

@@ -11,6 +11,7 @@ use crate::{
     openapi::refusal::{Facts, refusals},
 };
 
+mod header;
 mod refusal;
 
 /// The version of the interface; a change that breaks clients would come with another prefix.
@@ -62,7 +63,7 @@ pub(crate) fn complete(drawn: OpenApi) -> Value {
     if let Some(components) = components.as_object_mut() {
         components.extend([
             ("parameters".to_owned(), parameters()),
-            ("headers".to_owned(), headers()),
+            ("headers".to_owned(), header::definitions()),
             ("responses".to_owned(), refusal::responses()),
             ("securitySchemes".to_owned(), security_schemes()),
         ]);
@@ -139,33 +140,14 @@ fn add_headers(response: &mut Value, facts: &Facts) {
     };
     let headers = response.entry("headers").or_insert_with(|| json!({}));
     if let Some(headers) = headers.as_object_mut() {
-        headers.extend(common_headers(facts.is_counted));
+        headers.extend(header::common(facts.is_counted));
         if facts.is_repeatable {
             headers.insert(
                 "Idempotency-Replayed".to_owned(),
-                header_reference("IdempotencyReplayed"),
+                header::reference("IdempotencyReplayed"),
             );
         }
     }
-}
-
-/// The headers of every answer; of counted ones, also those that tell of the limit.
-fn common_headers(is_counted: bool) -> Map<String, Value> {
-    let mut headers = Map::new();
-    headers.insert("X-Request-Id".to_owned(), header_reference("RequestId"));
-    if is_counted {
-        for name in ["Limit", "Remaining", "Reset"] {
-            headers.insert(
-                format!("RateLimit-{name}"),
-                header_reference(&format!("RateLimit{name}")),
-            );
-        }
-    }
-    headers
-}
-
-fn header_reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
 /// Says of an envelope that its `ok` is always true, and names what it holds instead of repeating it.
@@ -237,26 +219,6 @@ fn parameters() -> Value {
             "required": false,
             "description": "Makes the request safe to repeat for 24 hours: 1 to 255 visible ASCII characters",
             "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" },
-        },
-    })
-}
-
-fn headers() -> Value {
-    let count = json!({ "type": "integer", "minimum": 0 });
-    json!({
-        "RequestId": {
-            "description": "Names the request in the log",
-            "required": true,
-            "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" },
-        },
-        "RateLimitLimit": { "description": "Requests per window", "schema": count },
-        "RateLimitRemaining": { "description": "How many more are allowed right now", "schema": count },
-        "RateLimitReset": { "description": "Seconds until all of them are allowed again", "schema": count },
-        "RetryAfter": { "description": "Seconds to wait before trying again", "required": true, "schema": { "type": "integer", "minimum": 1 } },
-        "Challenge": { "description": "The kind of credential that is taken", "required": true, "schema": { "type": "string" } },
-        "IdempotencyReplayed": {
-            "description": "Present when this is the first answer again",
-            "schema": { "type": "string", "const": "true" },
         },
     })
 }

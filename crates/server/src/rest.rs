@@ -9,16 +9,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{openapi, rest::docs::Docs, state::AppState};
 
-mod auth;
-mod docs;
-mod execution;
-mod health;
-mod key;
-mod metrics;
-mod plugin;
-mod security_event;
-mod setup;
 mod user;
+mod auth;
+mod security_event;
+mod key;
+mod execution;
+mod plugin;
+mod health;
+mod metrics;
+mod docs;
+mod setup;
 
 /// Every route, without the layers around them.
 pub fn router() -> Router<AppState> {

@@ -7,7 +7,11 @@ use utoipa::{
     openapi::{Object, ObjectBuilder, Ref, RefOr, Schema, schema::SchemaType},
 };
 
-use super::{MAX_RATE_LIMIT, MAX_SEARCH_CHARS};
+/// The most requests per window that a key can be limited to.
+pub(crate) const MAX_RATE_LIMIT: u32 = 1_000_000_000;
+
+/// The most characters that a search has.
+pub(crate) const MAX_SEARCH_CHARS: usize = 200;
 
 macro_rules! described {
     ($($(#[$doc:meta])* $function:ident, $name:literal = $definition:expr;)*) => {

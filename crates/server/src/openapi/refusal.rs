@@ -4,10 +4,7 @@ use http::StatusCode;
 use model::ErrorCode;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    failure::status_of,
-    openapi::{common_headers, header_reference},
-};
+use crate::{failure::status_of, openapi::header};
 
 /// What of an operation decides with which statuses it can refuse.
 pub(super) struct Facts {
@@ -137,12 +134,12 @@ pub(super) fn responses() -> Value {
 }
 
 fn response(status: StatusCode) -> Value {
-    let mut headers = common_headers(status == StatusCode::TOO_MANY_REQUESTS);
+    let mut headers = header::common(status == StatusCode::TOO_MANY_REQUESTS);
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert("WWW-Authenticate".to_owned(), header_reference("Challenge"));
+        headers.insert("WWW-Authenticate".to_owned(), header::reference("Challenge"));
     }
     if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
-        headers.insert("Retry-After".to_owned(), header_reference("RetryAfter"));
+        headers.insert("Retry-After".to_owned(), header::reference("RetryAfter"));
     }
     json!({
         "description": description(status),
