@@ -1,8 +1,8 @@
 //! The history of calls.
 
-mod record;
 mod span;
 mod row;
+mod record;
 mod listing;
 
 use std::time::Duration;
