@@ -17,6 +17,6 @@ fn main() -> ExitCode {
     // Huge pages would make an idle server hold 20 MB that it never wrote to. Where the system can't be told,
     // that is all that is lost.
     #[cfg(target_os = "linux")]
-    drop(set_thp_disable(true));
+    let _ = set_thp_disable(true);
     server::cli::run(std::env::args_os())
 }
