@@ -17,6 +17,9 @@ use crate::{
     field::schema,
 };
 
+/// How long the parts of the page may be kept; they change with the server's version only.
+const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+
 /// What the page may do: run its own scripts and styles, call this server, and nothing else. It sets styles from
 /// its scripts, and draws icons from data URLs.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -35,6 +38,7 @@ impl Docs {
     /// Takes the document that is to be shown.
     pub(crate) fn new(document: &Value) -> Self {
         let config = Config::from("/openapi.json")
+            .use_base_layout()
             .try_it_out_enabled(true)
             .persist_authorization(false)
             .validator_url("none");
@@ -89,7 +93,9 @@ pub(crate) async fn file(
     Extension(docs): Extension<Docs>,
     Path(file): Path<String>,
 ) -> Result<Response, Failure> {
-    serve(&file, docs)
+    let mut part = serve(&file, docs)?;
+    part.headers_mut().insert(header::CACHE_CONTROL, KEPT);
+    Ok(part)
 }
 
 fn serve(file: &str, docs: Docs) -> Result<Response, Failure> {
