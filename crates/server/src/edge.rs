@@ -1,7 +1,7 @@
 //! The edge: from a socket to the routes, and back.
 //!
-//! A connection goes through a strict reader ([`socket`]) into HTTP ([`connection`]), a request through one layer
-//! ([`layer`]) that gives it an id, refuses foreign hosts and origins, bounds its time, catches panics, and sets the
+//! A connection goes through a strict reader (`socket`) into HTTP (`connection`), a request through one layer
+//! (`layer`) that gives it an id, refuses foreign hosts and origins, bounds its time, catches panics, and sets the
 //! headers that every answer has.
 
 mod framing;
