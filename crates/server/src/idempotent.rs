@@ -11,7 +11,7 @@ use bytes::Bytes;
 use engine::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use model::{Error, ErrorCode, Principal};
+use model::{Error, ErrorCode, ErrorKind, Principal};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -146,12 +146,14 @@ impl Claimed {
             IdempotencyClaim::Answered(answer) => return Ok(replay(answer)),
             IdempotencyClaim::Fresh(ticket) => ticket,
         };
-        let Ok(response) = AssertUnwindSafe(work).catch_unwind().await else {
-            self.state.metrics().count_panic();
-            self.settle(ticket, None).await;
-            return Err(Error::bug("the work of a repeatable request panicked").into());
-        };
-        if !is_kept(response.status()) {
+        let response = AssertUnwindSafe(work)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_panic| {
+                self.state.metrics().count_panic();
+                Failure::from(Error::bug("the work of a repeatable request panicked")).into_response()
+            });
+        if !is_kept(&response) {
             self.settle(ticket, None).await;
             return Ok(response);
         }
@@ -215,15 +217,34 @@ fn read_key(headers: &HeaderMap) -> model::Result<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-fn is_kept(status: StatusCode) -> bool {
-    let says_nothing_of_the_work = matches!(
-        status,
-        StatusCode::UNAUTHORIZED
-            | StatusCode::FORBIDDEN
-            | StatusCode::REQUEST_TIMEOUT
-            | StatusCode::TOO_MANY_REQUESTS
-    );
-    !status.is_server_error() && !says_nothing_of_the_work
+/// Tells whether an answer stands for what was done. One that says that nothing was done, for a reason that may
+/// pass, doesn't: the key is given back. After any other failure the work may have had its effect, and isn't
+/// done again.
+fn is_kept(response: &Response) -> bool {
+    let Some(failure) = response.extensions().get::<Failure>() else {
+        return true;
+    };
+    let error = failure.error();
+    match error.kind() {
+        ErrorKind::Unauthenticated
+        | ErrorKind::Forbidden
+        | ErrorKind::TooSlow
+        | ErrorKind::RateLimited
+        | ErrorKind::PluginUnavailable => false,
+        ErrorKind::Unavailable => error.code() == ErrorCode::Interrupted,
+        ErrorKind::Malformed
+        | ErrorKind::NotFound
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMediaType
+        | ErrorKind::Misdirected
+        | ErrorKind::Invalid
+        | ErrorKind::PluginFailed
+        | ErrorKind::TimedOut
+        | ErrorKind::Cancelled
+        | ErrorKind::Bug => true,
+    }
 }
 
 fn replay(answer: Answer) -> Response {

@@ -36,6 +36,8 @@ async fn work(
             "wait" => work.go.notified().await,
             "refuse" => return Err(Error::invalid("does", "must be something else").into()),
             "fail" => return Err(Error::new(ErrorCode::PluginFailed, "the plugin failed").into()),
+            "break off" => return Err(Error::new(ErrorCode::Interrupted, "it broke off").into()),
+            "stay away" => return Err(Error::unavailable("nothing was begun").into()),
             "panic" => panic!("as it was told"),
             _ => {}
         }
@@ -127,10 +129,12 @@ async fn without_a_key_each_request_is_done() {
 
 #[rstest]
 #[case::refused("refuse", 422, 1)]
-#[case::failed("fail", 502, 2)]
-#[case::panicked("panic", 500, 2)]
+#[case::failed("fail", 502, 1)]
+#[case::interrupted("break off", 503, 1)]
+#[case::panicked("panic", 500, 1)]
+#[case::not_begun("stay away", 503, 2)]
 #[tokio::test]
-async fn only_answers_that_say_what_was_done_are_kept(
+async fn what_may_have_been_done_is_not_done_again(
     #[case] does: &str,
     #[case] status: u16,
     #[case] times: usize,
