@@ -24,7 +24,7 @@ fn g12_memory_descriptors_and_threads_stay_flat_however_many_calls_come() {
     let place = Place::new();
     let server = place.start(&[
         ("RATE_LIMIT_USER_MAX_REQUESTS", "10000000"),
-        ("LOG_LEVEL", "warn"),
+        ("LOG_LEVEL", "warn,server::lifecycle=info"),
     ]);
     let token = server.register("ada");
     let runtime = tokio::runtime::Builder::new_current_thread()
