@@ -44,8 +44,6 @@ pub enum Permission {
     ExecutePlugin(PluginName),
     /// Read the history of calls: one's own, or everyone's for an admin.
     ReadHistory,
-    /// Read the server's inner state beyond up or down.
-    ReadDiagnostics,
 }
 
 /// Which kinds of credential a permission takes.
@@ -107,7 +105,6 @@ impl Permission {
                 false,
             ),
             Self::ReadHistory => row(Role::User, Scope::HistoryRead, TokenOrKey, false),
-            Self::ReadDiagnostics => row(Role::Admin, Scope::Admin, TokenOrKey, false),
         }
     }
 }
