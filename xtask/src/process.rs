@@ -140,9 +140,9 @@ pub(crate) fn is_installed(program: &str) -> bool {
     quiet.is_ok()
 }
 
-/// The cargo that runs us, started at the root of the repository.
+/// Cargo, started at the root of the repository, where the toolchain of the project is chosen.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    let mut command = Command::new("cargo");
     command.current_dir(crate::tree::root());
     command
 }
