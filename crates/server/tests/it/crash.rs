@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Place, Running};
 
-const KILLS: usize = 60;
+const KILLS: usize = 200;
 const WRITERS: usize = 8;
 
 /// Everything that the server said yes to.
