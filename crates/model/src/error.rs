@@ -138,6 +138,10 @@ error_codes! {
     Cancelled = "cancelled", Cancelled;
     /// The server stopped before the end was recorded.
     Interrupted = "interrupted", Unavailable;
+    /// The task took its worker down with it too often.
+    WorkerLost = "worker_lost", Unavailable;
+    /// A task that this one depends on failed or was cancelled.
+    DependencyFailed = "dependency_failed", Conflict;
     /// A defect of this server; the request id leads to its log entry.
     Internal = "internal", Bug;
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::{
     error::{Error, Result},
-    id::{ExecutionId, TaskId, UserId},
+    id::{ExecutionId, UserId},
     page::{Page, PageRequest},
-    plugin::{ActionName, PluginName, ToolName},
+    plugin::{ActionName, CallTry, PluginName, ToolName},
     time::Timestamp,
 };
 
@@ -126,8 +126,8 @@ pub struct Execution {
     pub duration: Duration,
     /// Who called; `None` for the operator.
     pub user_id: Option<UserId>,
-    /// The task that it was a try of.
-    pub task_id: Option<TaskId>,
+    /// Which try of which task it was.
+    pub task: Option<CallTry>,
     /// Through which door it came.
     pub source: Source,
     /// The caller's network address, when known.

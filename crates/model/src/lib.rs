@@ -19,6 +19,8 @@ mod key;
 mod principal;
 mod permission;
 mod execution;
+mod schedule;
+mod task;
 mod idempotency;
 mod limit;
 mod observe;
@@ -37,15 +39,23 @@ pub use observe::{NoObserver, Observation, Observer};
 pub use page::{Direction, Page, PageLimit, PageRequest, Position, Sort, SortValue};
 pub use permission::{CredentialRule, Permission, Rule};
 pub use plugin::{
-    Action, ActionName, Annotations, Call, Health, Plugin, PluginName, Runtime, TOOL_NAME_SEPARATOR, ToolName,
+    Action, ActionName, Annotations, Call, CallTry, Health, Plugin, PluginName, Progress, ProgressReporter,
+    Runtime, TOOL_NAME_SEPARATOR, ToolName,
 };
 pub use principal::{Credential, Principal, Subject};
 pub use role::Role;
+pub use schedule::{CatchUp, Recurrence, RecurrenceChange};
 pub use scope::{Scope, Scopes};
 pub use secret::{PasswordHash, Secret};
 pub use security::{SecurityEvent, SecurityEventKind};
 pub use session::{CheckedPassword, Renewal, Rotation, Session, SessionStore, SignInFailures, TokenDigest};
 pub use store::Store;
+pub use task::{
+    AttemptEnd, Cancelled, ClaimRequest, Claimed, ClaimedTask, Hold, Job, Lease, NewTask, Patience, Priority,
+    QueueDepth, Released, ScheduleStore, Settled, Standing, Submitted, Tag, Tags, Task, TaskChange,
+    TaskCount, TaskDescription, TaskEnding, TaskEvent, TaskFilter, TaskKind, TaskOverview, TaskQueue,
+    TaskSort, TaskStatus, TaskStore, TaskTitle, Timing, UniqueKey, WorkerId,
+};
 pub use time::{Clock, Timestamp};
 pub use user::{
     Account, DailyUsers, Email, FoldedText, NewAccount, PasswordReplacement, User, UserChange, UserFilter,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     execution::ExecutionStatus,
     plugin::{ActionName, PluginName},
+    task::TaskStatus,
 };
 
 /// Something that happened and is worth counting. Holds no personal data and no unbounded text.
@@ -44,6 +45,24 @@ pub enum Observation<'a> {
     },
     /// Password work was turned away, since as much was waiting as can be held.
     PasswordWorkRefused,
+    /// An attempt at a task began.
+    TaskStarted {
+        /// From ready to started.
+        waited: Duration,
+    },
+    /// An attempt at a task ended.
+    TaskAttemptEnded {
+        /// What became of the task by it; pending when it is to be tried again or was handed back.
+        status: TaskStatus,
+        /// From started to ended.
+        ran: Duration,
+    },
+    /// A task is to be tried again after a failure.
+    TaskRetried,
+    /// This process held a task, and found that it doesn't any more.
+    TaskLeaseLost,
+    /// A task was taken from a worker that is gone.
+    TaskReleased,
     /// A credential was checked.
     CredentialChecked {
         /// Whether the answer came from the cache of principals.

@@ -44,6 +44,10 @@ pub enum Permission {
     ExecutePlugin(PluginName),
     /// Read the history of calls: one's own, or everyone's for an admin.
     ReadHistory,
+    /// See tasks: one's own; an admin all.
+    ReadTasks,
+    /// Make, change, run and remove tasks: one's own; an admin all. What a task calls needs its own permission.
+    WriteTasks,
 }
 
 /// Which kinds of credential a permission takes.
@@ -105,6 +109,8 @@ impl Permission {
                 false,
             ),
             Self::ReadHistory => row(Role::User, Scope::HistoryRead, TokenOrKey, false),
+            Self::ReadTasks => row(Role::User, Scope::TasksRead, TokenOrKey, false),
+            Self::WriteTasks => row(Role::User, Scope::TasksWrite, TokenOrKey, false),
         }
     }
 }

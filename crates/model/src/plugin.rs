@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Error, Result},
-    id::ExecutionId,
+    id::{ExecutionId, TaskId},
     scope::require_plugin_name,
 };
 
@@ -175,11 +175,69 @@ pub enum Health {
     Unavailable(String),
 }
 
+/// How far a call has come, as its plugin says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// From 0 to 1.
+    pub fraction: f64,
+    /// What is being done, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Takes what a plugin says of its progress. Cheap, never blocks; of many reports in a short time, the last counts.
+#[derive(Clone, Default)]
+pub struct ProgressReporter(Option<Arc<dyn Fn(Progress) + Send + Sync>>);
+
+impl ProgressReporter {
+    /// Hands every report on.
+    #[must_use]
+    pub fn new(take: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(take)))
+    }
+
+    /// Says how far the call has come: a fraction from 0 to 1 (what lies outside is moved there; not a number is
+    /// dropped), and what is being done (cut off after 256 characters).
+    pub fn report(&self, fraction: f64, message: Option<&str>) {
+        const MAX_CHARS: usize = 256;
+        if let Some(take) = &self.0
+            && !fraction.is_nan()
+        {
+            take(Progress {
+                fraction: fraction.clamp(0.0, 1.0),
+                message: message.map(|text| text.chars().take(MAX_CHARS).collect()),
+            });
+        }
+    }
+}
+
+impl fmt::Debug for ProgressReporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "ProgressReporter"
+        } else {
+            "ProgressReporter(none)"
+        })
+    }
+}
+
+/// Which try of a task a call is. A plugin that does something twice for one task, on different tries, can tell
+/// by it: the task's id stays the same, the attempt grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallTry {
+    /// The task.
+    pub task_id: TaskId,
+    /// From 1 on.
+    pub attempt: u32,
+}
+
 /// One call of an action: the payload fits the action's schema already.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The same for every try of one task; lets a plugin be idempotent.
+    /// Names this call in the history; each try of a task is a call of its own.
     pub execution_id: ExecutionId,
+    /// Which try of which task it is, if it is one.
+    pub task: Option<CallTry>,
     /// The plugin.
     pub plugin: PluginName,
     /// Its action.
@@ -188,6 +246,8 @@ pub struct Call {
     pub payload: Value,
     /// How long it may take; the caller drops the future when it is over.
     pub timeout: Duration,
+    /// Takes what the plugin says of its progress.
+    pub progress: ProgressReporter,
 }
 
 /// One kind of plugin: what it holds, and how to call it.

@@ -5,13 +5,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    error::Result, execution::ExecutionStore, idempotency::IdempotencyStore, key::KeyStore,
-    session::SessionStore, user::UserStore,
+    error::Result,
+    execution::ExecutionStore,
+    idempotency::IdempotencyStore,
+    key::KeyStore,
+    session::SessionStore,
+    task::{ScheduleStore, TaskQueue, TaskStore},
+    user::UserStore,
 };
 
 /// Everything that must survive: one database.
 #[async_trait]
-pub trait Store: UserStore + SessionStore + KeyStore + ExecutionStore + IdempotencyStore {
+pub trait Store:
+    UserStore
+    + SessionStore
+    + KeyStore
+    + ExecutionStore
+    + IdempotencyStore
+    + TaskStore
+    + TaskQueue
+    + ScheduleStore
+{
     /// Names the kind of store, for health and logs (`sqlite`, …).
     fn kind(&self) -> &'static str;
 

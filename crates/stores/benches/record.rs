@@ -249,7 +249,7 @@ fn execution(user_id: UserId, number: u64, message: &str) -> Result<Execution, m
         outcome: ExecutionOutcome::Success(json!({ "message": message })),
         duration: Duration::from_micros(120),
         user_id: Some(user_id),
-        task_id: None,
+        task: None,
         source: Source::Rest,
         ip_address: Some("127.0.0.1".into()),
         user_agent: Some("bench/1.0".into()),

@@ -19,6 +19,7 @@ mod session;
 mod user;
 mod key;
 mod execution;
+mod task;
 mod idempotency;
 
 use std::{

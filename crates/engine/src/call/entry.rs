@@ -10,7 +10,7 @@ use std::{
 
 use model::{
     ActionName, Call, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure, Observation,
-    PluginName, Principal, Result,
+    PluginName, Principal, ProgressReporter, Result,
 };
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
@@ -79,7 +79,7 @@ impl Entry {
             outcome: ExecutionOutcome::Running,
             duration: Duration::ZERO,
             user_id: principal.user_id(),
-            task_id: None,
+            task: None,
             source: request.source,
             ip_address: client.ip_address.map(|address| address.to_string()),
             user_agent: client.user_agent.as_deref().map(bounded),
@@ -134,6 +134,8 @@ impl Entry {
             action: self.action.clone(),
             payload: self.payload().clone(),
             timeout,
+            task: None,
+            progress: ProgressReporter::default(),
         }
     }
 

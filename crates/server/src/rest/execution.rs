@@ -57,6 +57,10 @@ pub(crate) struct ExecutionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema::id)]
     task_id: Option<TaskId>,
+    /// Which try of the task it was, from 1 on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    attempt: Option<u32>,
     /// Through which door the call came.
     #[schema(schema_with = schema::source)]
     source: Source,
@@ -102,7 +106,8 @@ impl From<Execution> for ExecutionView {
             status,
             duration: milliseconds(execution.duration),
             user_id: execution.user_id,
-            task_id: execution.task_id,
+            task_id: execution.task.map(|task| task.task_id),
+            attempt: execution.task.map(|task| task.attempt),
             source: execution.source,
             ip_address: execution.ip_address,
             user_agent: execution.user_agent,

@@ -15,10 +15,16 @@ pub(super) struct Migration {
 }
 
 /// All steps; the version of a store is how many of them it has seen.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    title: "accounts, sessions, keys, history and idempotency keys",
-    sql: include_str!("schema/0001_foundation.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        title: "accounts, sessions, keys, history and idempotency keys",
+        sql: include_str!("schema/0001_foundation.sql"),
+    },
+    Migration {
+        title: "tasks, their queue and their schedules",
+        sql: include_str!("schema/0002_tasks.sql"),
+    },
+];
 
 /// Marks the file as a store of this server (the ASCII codes of `mcps`).
 const APPLICATION_ID: i64 = 0x6d63_7073;

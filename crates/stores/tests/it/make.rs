@@ -156,7 +156,7 @@ pub(crate) fn execution(number: u64) -> Execution {
         outcome: ExecutionOutcome::Success(json!({ "message": format!("hello {number}") })),
         duration: Duration::from_micros(1500 + number),
         user_id: Some(user_id(1)),
-        task_id: None,
+        task: None,
         source: Source::Rest,
         ip_address: Some("192.0.2.7".into()),
         user_agent: Some("test/1.0".into()),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use model::{
-    Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, ExecutionStatus, Failure, Result, Timestamp,
-    UserId,
+    CallTry, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, ExecutionStatus, Failure, Result,
+    Timestamp, UserId,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -45,7 +45,7 @@ pub(super) struct NewRow {
     id: ExecutionId,
     series: Series,
     user_id: Option<UserId>,
-    task_id: Option<Id>,
+    task: Option<CallTry>,
     created_at: Timestamp,
     duration: Duration,
     ip_address: Option<String>,
@@ -71,7 +71,7 @@ impl NewRow {
                 status,
             },
             user_id: execution.user_id,
-            task_id: execution.task_id.map(|id| Id(id.as_uuid())),
+            task: execution.task,
             created_at: execution.created_at,
             duration: if is_running {
                 Duration::ZERO
@@ -95,14 +95,14 @@ impl NewRow {
         connection
             .prepare_cached(
                 "INSERT INTO execution (id, series, user_id, task_id, created_at, duration_micros, ip_address, \
-                 user_agent, error_code, error_message, payload, result) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 user_agent, error_code, error_message, payload, result, attempt) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
                 Id(self.id.as_uuid()),
                 series,
                 self.user_id.map(|id| Id(id.as_uuid())),
-                self.task_id,
+                self.task.map(|task| Id(task.task_id.as_uuid())),
                 Moment(self.created_at),
                 to_micros(self.duration),
                 self.ip_address,
@@ -111,6 +111,7 @@ impl NewRow {
                 self.outcome.error_message,
                 self.payload,
                 self.outcome.result,
+                self.task.map(|task| task.attempt),
             ])?;
         let has_ended = status != ExecutionStatus::Running;
         ledger.add(Entry {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use model::{
-    Error, Execution, ExecutionId, ExecutionOutcome, ExecutionStatus, Failure, Source, TaskId, UserId,
+    CallTry, Error, Execution, ExecutionId, ExecutionOutcome, ExecutionStatus, Failure, Source, TaskId,
+    UserId,
 };
 use rusqlite::{
     Connection, OptionalExtension as _, Row,
@@ -17,7 +18,8 @@ use crate::sqlite::{
 
 /// The columns of an execution `e` with its series `s`, in the order in which they are read.
 pub(super) const COLUMNS: &str = "s.plugin, s.action, s.source, s.status, e.id, e.user_id, e.task_id, \
-    e.created_at, e.duration_micros, e.ip_address, e.user_agent, e.error_code, e.error_message, e.payload, e.result";
+    e.created_at, e.duration_micros, e.ip_address, e.user_agent, e.error_code, e.error_message, e.payload, e.result, \
+    e.attempt";
 
 /// Looks an execution up by id.
 pub(super) fn find(connection: &Connection, id: ExecutionId) -> rusqlite::Result<Option<Execution>> {
@@ -47,13 +49,23 @@ pub(super) fn read_execution(row: &Row<'_>) -> rusqlite::Result<Execution> {
         action: series.action,
         source: series.source,
         user_id: row.get::<_, Option<Id>>(5)?.map(|id| UserId::from_uuid(id.0)),
-        task_id: row.get::<_, Option<Id>>(6)?.map(|id| TaskId::from_uuid(id.0)),
+        task: read_try(row)?,
         created_at: row.get::<_, Moment>(7)?.0,
         duration: Duration::from_micros(to_count(row.get(8)?)),
         ip_address: row.get(9)?,
         user_agent: row.get(10)?,
         payload: row.get::<_, Json<_>>(13)?.0,
     })
+}
+
+fn read_try(row: &Row<'_>) -> rusqlite::Result<Option<CallTry>> {
+    let Some(id) = row.get::<_, Option<Id>>(6)? else {
+        return Ok(None);
+    };
+    Ok(Some(CallTry {
+        task_id: TaskId::from_uuid(id.0),
+        attempt: row.get::<_, Option<u32>>(15)?.unwrap_or(0),
+    }))
 }
 
 /// Reads a series from a row that begins with plugin, action, source and status.
