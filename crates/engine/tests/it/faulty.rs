@@ -11,12 +11,14 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    Account, ApiKey, CallStatistics, CheckedPassword, Claim, Error, Execution, ExecutionFilter, ExecutionId,
-    ExecutionOutcome, ExecutionStore, FoldedText, IdempotencyKey, IdempotencyStore, KeyChange, KeyHash,
-    KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage, NewAccount, Page, PageRequest,
-    PasswordReplacement, Renewal, RequestDigest, Result, Rotation, SecurityEvent, Session, SessionId,
-    SessionStore, SignInFailures, Store, Timestamp, ToolName, User, UserChange, UserFilter, UserId,
-    UserOverview, UserSort, UserStore,
+    Account, ApiKey, CallStatistics, Cancelled, CheckedPassword, Claim, ClaimRequest, Claimed, Error,
+    Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore, FoldedText, Hold as TaskHold,
+    IdempotencyKey, IdempotencyStore, KeyChange, KeyHash, KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore,
+    KeyUsage, NewAccount, NewTask, Page, PageRequest, PasswordReplacement, Progress, QueueDepth, Recurrence,
+    RecurrenceChange, Released, Renewal, RequestDigest, Result, Rotation, ScheduleStore, SecurityEvent,
+    Session, SessionId, SessionStore, Settled, SignInFailures, Store, Submitted, Task, TaskChange,
+    TaskEnding, TaskFilter, TaskId, TaskOverview, TaskQueue, TaskSort, TaskStatus, TaskStore, Timestamp,
+    ToolName, User, UserChange, UserFilter, UserId, UserOverview, UserSort, UserStore, WorkerId,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -30,6 +32,7 @@ pub(crate) struct Faulty {
     calls: AtomicUsize,
     failing_call: AtomicUsize,
     failing: Mutex<HashMap<Method, usize>>,
+    forgetful: Mutex<HashMap<Method, usize>>,
     held: Mutex<HashMap<Method, Arc<Hold>>>,
 }
 
@@ -58,6 +61,7 @@ impl Faulty {
             calls: AtomicUsize::new(0),
             failing_call: AtomicUsize::new(usize::MAX),
             failing: Mutex::default(),
+            forgetful: Mutex::default(),
             held: Mutex::default(),
         }
     }
@@ -65,6 +69,11 @@ impl Faulty {
     /// Lets the next call of a method fail without an effect.
     pub(crate) fn fail(&self, method: Method) {
         *self.failing.lock().entry(method).or_default() += 1;
+    }
+
+    /// Lets the next call of a method have its effect, and then say that it failed: its caller can't know.
+    pub(crate) fn forget(&self, method: Method) {
+        *self.forgetful.lock().entry(method).or_default() += 1;
     }
 
     /// Lets the `nth` call from now on fail without an effect, whichever it is; 0 is the next.
@@ -96,17 +105,29 @@ impl Faulty {
             hold.released.acquire().await.unwrap().forget();
         }
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let is_failing = match self.failing.lock().get_mut(method) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                true
-            }
-            _ => false,
-        };
-        if is_failing || call == self.failing_call.load(Ordering::SeqCst) {
+        if take(&self.failing, method) || call == self.failing_call.load(Ordering::SeqCst) {
             return Err(Error::unavailable("the store fails on purpose"));
         }
         Ok(())
+    }
+
+    /// Passes on what a call gave, or forgets it.
+    fn answer<T>(&self, method: Method, given: Result<T>) -> Result<T> {
+        if given.is_ok() && take(&self.forgetful, method) {
+            return Err(Error::unavailable("the store fails on purpose, after the fact"));
+        }
+        given
+    }
+}
+
+/// Takes one of the failures that a method has before it.
+fn take(ahead: &Mutex<HashMap<Method, usize>>, method: Method) -> bool {
+    match ahead.lock().get_mut(method) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
     }
 }
 
@@ -116,7 +137,8 @@ macro_rules! forward {
         impl $port for Faulty {
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$given> {
                 self.pass(stringify!($name)).await?;
-                self.inner.$name($($argument),*).await
+                let given = self.inner.$name($($argument),*).await;
+                self.answer(stringify!($name), given)
             })*
         }
     };
@@ -184,10 +206,51 @@ forward! { IdempotencyStore {
     fn remove_expired_claims(now: Timestamp, limit: u32) -> u64;
 } }
 
+forward! { TaskStore {
+    fn submit_task(task: NewTask) -> Submitted;
+    fn submit_tasks(tasks: Vec<NewTask>) -> Vec<Submitted>;
+    fn find_task(id: TaskId, owner: Option<UserId>) -> Option<Task>;
+    fn list_tasks(filter: &TaskFilter, page: &PageRequest<TaskSort>) -> Page<Task>;
+    fn list_attempts(id: TaskId, limit: u16) -> Vec<Execution>;
+    fn update_task(id: TaskId, owner: Option<UserId>, change: TaskChange, now: Timestamp) -> Option<Task>;
+    fn delete_task(id: TaskId, owner: Option<UserId>) -> Option<Task>;
+    fn cancel_task(id: TaskId, owner: Option<UserId>, now: Timestamp) -> Option<Cancelled>;
+    fn retry_task(id: TaskId, owner: Option<UserId>, now: Timestamp) -> Option<Task>;
+    fn hasten_task(id: TaskId, owner: Option<UserId>, now: Timestamp) -> Option<Task>;
+    fn task_overview(owner: Option<UserId>, since: Timestamp, sample: u32) -> TaskOverview;
+} }
+
+forward! { TaskQueue {
+    fn claim_tasks(request: ClaimRequest) -> Claimed;
+    fn renew_leases(worker: WorkerId, holds: &[TaskHold], lease_until: Timestamp) -> Vec<TaskHold>;
+    fn finish_task(hold: TaskHold, ending: TaskEnding) -> TaskStatus;
+    fn release_expired(expired_before: Timestamp, now: Timestamp, limit: u16) -> Vec<Released>;
+    fn report_progress(hold: TaskHold, progress: Progress, now: Timestamp) -> ();
+    fn settle_dependents(now: Timestamp, limit: u16) -> Settled;
+    fn remove_finished_tasks(finished_before: Timestamp, limit: u16) -> u64;
+    fn queue_depth() -> QueueDepth;
+} }
+
+forward! { ScheduleStore {
+    fn due_schedules(now: Timestamp, limit: u16) -> (Vec<Task>, Option<Timestamp>);
+    fn fire_schedule(id: TaskId, tick: Timestamp, next: Option<Timestamp>, job: Option<NewTask>) -> bool;
+    fn change_recurrence(
+        id: TaskId,
+        owner: Option<UserId>,
+        seen: &Recurrence,
+        change: RecurrenceChange,
+        now: Timestamp
+    ) -> Option<Task>;
+} }
+
 #[async_trait]
 impl Store for Faulty {
     fn kind(&self) -> &'static str {
         self.inner.kind()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
     }
 
     async fn ping(&self) -> Result<Duration> {
