@@ -14,6 +14,7 @@ use crate::{
     cursor::Cursors,
     password::PasswordHasher,
     pulse::Pulse,
+    queue::QueueHandle,
     registry::Registry,
     seal::{Sealer, SealingRoot, sha256},
     token::{TokenUse, Tokens},
@@ -109,6 +110,8 @@ pub(crate) struct Parts {
     pub(crate) plugins: Registry,
     /// Whether each part works, as last seen.
     pub(crate) pulse: Pulse,
+    /// What verbs and the worker tell each other about tasks.
+    pub(crate) queue: QueueHandle,
     /// When this engine was put together: what the history holds as running from before is interrupted.
     pub(crate) started_at: Timestamp,
     /// Work that must outlive a dropped future; closing the engine waits for it.
@@ -137,6 +140,7 @@ impl Engine {
             key_uses_turn: Mutex::new(()),
             plugins: Registry::new(&ports.runtimes)?,
             pulse: Pulse::default(),
+            queue: QueueHandle::default(),
             started_at: ports.clock.now(),
             tasks,
             anonymous_quota: settings.anonymous_quota,

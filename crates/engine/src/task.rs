@@ -1,0 +1,3 @@
+//! Tasks: what people do with them, and the worker that does them.
+
+mod worker;
