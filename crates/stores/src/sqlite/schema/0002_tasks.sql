@@ -94,7 +94,8 @@ CREATE TABLE task_dependency (
     is_told    INTEGER NOT NULL,
     PRIMARY KEY (task_id, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX task_dependency_by_other ON task_dependency (depends_on, task_id) WHERE is_told = 0;
+-- Holds those told too: a pending task may still refer to the result of one that completed.
+CREATE INDEX task_dependency_by_other ON task_dependency (depends_on, is_told, task_id);
 
 -- Tasks that ended and on which others depend that weren't told yet.
 CREATE TABLE task_settlement (

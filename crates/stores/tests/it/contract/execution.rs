@@ -5,7 +5,7 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use model::{
-    CallStatistics, ErrorCode, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStatus,
+    CallStatistics, CallTry, ErrorCode, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStatus,
     Source, Store, TaskId, ToolName,
 };
 use serde_json::{Value, json};
@@ -45,7 +45,10 @@ async fn executions_are_found_as_they_were_stored(engine: impl Engine) {
     let mut bare = execution(1);
     (bare.user_id, bare.ip_address, bare.user_agent) = (None, None, None);
     let mut full = execution(2);
-    full.task_id = Some(TaskId::from_uuid(uuid(9, 9)));
+    full.task = Some(CallTry {
+        task_id: TaskId::from_uuid(uuid(9, 9)),
+        attempt: 7,
+    });
     full.source = Source::Task;
     full.user_agent = Some("ünï/1.0 'quoted\" \\".into());
     let mut failed = execution(3);
