@@ -243,7 +243,7 @@ impl Standing {
             TaskStatus::Failed | TaskStatus::Cancelled => Ok(Self {
                 retry_count: 0,
                 stall_count: 0,
-                // What it waited for has ended one way or the other; a person wants it now.
+                // What it waited for may never come any more; a person wants it now.
                 unmet: 0,
                 ..self.pending_again(now)
             }),
@@ -310,3 +310,9 @@ fn conflict(message: &'static str) -> Error {
 fn late() -> Error {
     conflict("the task is held by nobody, or by another attempt; this one is too late")
 }
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod stories;
