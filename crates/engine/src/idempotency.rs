@@ -2,7 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use model::{Claim, Credential, Error, ErrorCode, IdempotencyKey, Principal, RequestDigest, Result, Subject};
+use model::{
+    Claim, Credential, Error, ErrorCode, IdempotencyKey, Principal, RequestDigest, Result, Subject, TaskId,
+    Timestamp,
+};
+use uuid::Uuid;
 
 use crate::{
     parts::Engine,
@@ -33,6 +37,57 @@ pub struct IdempotentRequest<'a> {
     pub key: &'a str,
     /// The request's body.
     pub body: &'a [u8],
+    /// What a repeated request does when the first one has no recorded answer (yet).
+    pub when_begun: WhenBegun,
+}
+
+/// What a repeated request does when the first one was begun and has no recorded answer: it is still being worked
+/// on, or the process died in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenBegun {
+    /// It is refused: the work may have been done, and doing it again would do it twice.
+    Refuse,
+    /// It does the work once more: what the work makes is named by the key's [`Reservation`], so that it is made
+    /// once, however often it is done. The key is never given back, since that would end the reservation.
+    Resume,
+}
+
+/// The names of what a request under an idempotency key makes. They belong to the key for as long as it is
+/// claimed: a repeated request, in another process too, has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    claimed_at: Timestamp,
+    seed: [u8; 8],
+}
+
+impl Reservation {
+    /// How many bits the number of a thing has.
+    const NUMBER_BITS: u32 = 14;
+
+    fn new(key: &IdempotencyKey, expires_at: Timestamp) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = sha256(&[b"reserved names ", &key.0]);
+        Self {
+            claimed_at: expires_at.minus(LIFETIME),
+            seed: [a, b, c, d, e, f, g, h],
+        }
+    }
+
+    /// The name of the task with this number among those that the request makes; higher numbers have greater names.
+    ///
+    /// A UUID of version 7 (RFC 9562 §5.7) of the moment when the key was claimed. Its random bits are those of the
+    /// SHA-256 of the key, which nobody else has, and at its end the number.
+    pub(crate) fn task(&self, number: u16) -> TaskId {
+        const VERSION: u128 = 7 << 76;
+        const VARIANT: u128 = 2 << 62;
+        const LOW_BITS: u32 = 62 - Reservation::NUMBER_BITS;
+        let seed = u128::from(u64::from_be_bytes(self.seed));
+        let high = (seed >> LOW_BITS) & 0xfff;
+        let low = seed & ((1 << LOW_BITS) - 1);
+        let number = u128::from(number) & ((1 << Self::NUMBER_BITS) - 1);
+        let millis = u128::try_from(self.claimed_at.as_millis()).unwrap_or_default();
+        let random = (high << 64) | (low << Self::NUMBER_BITS) | number;
+        TaskId::from_uuid(Uuid::from_u128((millis << 80) | VERSION | VARIANT | random))
+    }
 }
 
 /// An answer that is kept for repeated requests.
@@ -59,6 +114,16 @@ pub enum IdempotencyClaim {
 pub struct IdempotencyTicket {
     key: IdempotencyKey,
     sealer: Sealer,
+    when_begun: WhenBegun,
+    reservation: Reservation,
+}
+
+impl IdempotencyTicket {
+    /// The names of what the request makes.
+    #[must_use]
+    pub fn reservation(&self) -> Reservation {
+        self.reservation
+    }
 }
 
 impl fmt::Debug for IdempotencyTicket {
@@ -72,22 +137,27 @@ impl Engine {
     ///
     /// # Errors
     /// `IdempotencyKeyReused` when it came with another request before; `IdempotencyKeyInUse` while the first
-    /// request has no recorded answer, or had one above 1 MiB; `Invalid` for a key outside the limits.
+    /// request has no recorded answer and can't be resumed, or had an answer above 1 MiB; `Invalid` for a key
+    /// outside the limits.
     pub async fn claim_idempotent_request(&self, request: IdempotentRequest<'_>) -> Result<IdempotencyClaim> {
         require_key(request.key)?;
         let now = self.parts.clock.now();
+        let expires_at = now.plus(LIFETIME);
         let digest = sha256(&[request.body]);
-        let ticket = self.ticket(&request, &digest)?;
-        let claim = self.parts.store.claim_idempotency_key(
-            ticket.key,
-            RequestDigest(digest),
-            now,
-            now.plus(LIFETIME),
-        );
+        let ticket = self.ticket(&request, &digest, expires_at)?;
+        let store = &self.parts.store;
+        let claim = store.claim_idempotency_key(ticket.key, RequestDigest(digest), now, expires_at);
         match claim.await? {
             Claim::Fresh => Ok(IdempotencyClaim::Fresh(ticket)),
             Claim::Answered(sealed) => open(&ticket, sealed).map(IdempotencyClaim::Answered),
-            Claim::Begun => Err(in_use(
+            Claim::Begun { expires_at } if request.when_begun == WhenBegun::Resume => {
+                let reservation = Reservation::new(&ticket.key, expires_at);
+                Ok(IdempotencyClaim::Fresh(IdempotencyTicket {
+                    reservation,
+                    ..ticket
+                }))
+            }
+            Claim::Begun { .. } => Err(in_use(
                 "a request with this key was begun and has no recorded answer (yet); if this stays so, look at \
                  what it did, in the history for instance, and use a new key",
             )),
@@ -98,7 +168,8 @@ impl Engine {
         }
     }
 
-    /// Records the answer, sealed; gives the key back when the answer is `None`: the request had no effect.
+    /// Records the answer, sealed; gives the key back when the answer is `None`: the request had no effect. A key
+    /// whose request can be resumed isn't given back: it stays free for the same request.
     ///
     /// Once begun, it is carried through even when the future is dropped. The answer is sealed with a key made
     /// of the caller's own, so that nobody reads it from the database alone. Of an answer above 1 MiB only the fact is kept.
@@ -110,6 +181,9 @@ impl Engine {
         ticket: IdempotencyTicket,
         answer: Option<&Answer>,
     ) -> Result<()> {
+        if answer.is_none() && ticket.when_begun == WhenBegun::Resume {
+            return Ok(());
+        }
         let sealed = answer.map(|answer| self.seal(&ticket, answer)).transpose()?;
         let store = Arc::clone(&self.parts.store);
         let settled = self.parts.tasks.spawn(async move {
@@ -121,14 +195,21 @@ impl Engine {
         settled.await.map_err(Error::bug)?
     }
 
-    fn ticket(&self, request: &IdempotentRequest<'_>, digest: &[u8; 32]) -> Result<IdempotencyTicket> {
+    fn ticket(
+        &self,
+        request: &IdempotentRequest<'_>,
+        digest: &[u8; 32],
+        expires_at: Timestamp,
+    ) -> Result<IdempotencyTicket> {
         let caller = sha256(&[caller(request.principal).as_bytes()]);
         let route = sha256(&[request.route.as_bytes()]);
         // All parts but the last have one length, so no two requests run together.
-        let key = sha256(&[&caller, &route, request.key.as_bytes()]);
-        let context = sha256(&[&key, digest, request.key.as_bytes()]);
+        let key = IdempotencyKey(sha256(&[&caller, &route, request.key.as_bytes()]));
+        let context = sha256(&[&key.0, digest, request.key.as_bytes()]);
         Ok(IdempotencyTicket {
-            key: IdempotencyKey(key),
+            reservation: Reservation::new(&key, expires_at),
+            when_begun: request.when_begun,
+            key,
             sealer: self.parts.sealing.derive("idempotent answer", &context)?,
         })
     }

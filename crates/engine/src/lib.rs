@@ -26,14 +26,16 @@ mod key;
 mod plugin;
 mod call;
 mod execution;
-mod task;
 mod idempotency;
+mod task;
 mod health;
 mod janitor;
 
 pub use call::{CallRequest, Executed};
 pub use cursor::{Listing, PageQuery};
-pub use idempotency::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
+pub use idempotency::{
+    Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest, Reservation, WhenBegun,
+};
 pub use key::{CreatedKey, NewKey};
 pub use pace::{Duty, Pace};
 pub use parts::{Client, Engine, Ports, Settings};

@@ -20,7 +20,10 @@ pub enum Claim {
     /// The same request was answered before; this is the sealed answer.
     Answered(Vec<u8>),
     /// The same request was begun before, and no answer is recorded (yet).
-    Begun,
+    Begun {
+        /// When its claim expires; the same for everyone who is told of it.
+        expires_at: Timestamp,
+    },
     /// Another request came with this key before.
     Different,
 }

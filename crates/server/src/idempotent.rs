@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use engine::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
+use engine::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest, Reservation, WhenBegun};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use model::{Error, ErrorCode, ErrorKind, Principal};
@@ -102,10 +102,43 @@ impl<B: RepeatableBody> Idempotent<B> {
         F: Future<Output = Result<R, Failure>> + Send + 'static,
         R: IntoResponse + 'static,
     {
+        let work = move |body, _reservation| work(body);
+        self.answer(WhenBegun::Refuse, (route, principal), work).await
+    }
+
+    /// As [`Self::once`], for work whose every effect is named by the reservation that it gets with a key: when the
+    /// first request has no recorded answer since the process died, say, a repeated one does the work again and
+    /// comes to the same, and is not told for a day that its key is in use. Answers of 500 and above aren't kept.
+    pub async fn once_by_name<W, F, R>(
+        self,
+        route: &'static str,
+        principal: Option<Arc<Principal>>,
+        work: W,
+    ) -> Response
+    where
+        W: FnOnce(B, Option<Reservation>) -> F + Send + 'static,
+        F: Future<Output = Result<R, Failure>> + Send + 'static,
+        R: IntoResponse + 'static,
+    {
+        self.answer(WhenBegun::Resume, (route, principal), work).await
+    }
+
+    async fn answer<W, F, R>(
+        self,
+        when_begun: WhenBegun,
+        (route, principal): (&'static str, Option<Arc<Principal>>),
+        work: W,
+    ) -> Response
+    where
+        W: FnOnce(B, Option<Reservation>) -> F + Send + 'static,
+        F: Future<Output = Result<R, Failure>> + Send + 'static,
+        R: IntoResponse + 'static,
+    {
         let Some(key) = self.key else {
-            return work(self.body).await.into_response();
+            return work(self.body, None).await.into_response();
         };
         let claimed = Claimed {
+            when_begun,
             route,
             principal,
             key,
@@ -116,7 +149,8 @@ impl<B: RepeatableBody> Idempotent<B> {
         let tasks = claimed.state.tasks().clone();
         let body = self.body;
         let done = tasks.spawn(async move {
-            let answered = claimed.run(async move { work(body).await.into_response() }).await;
+            let work = async move |reservation| work(body, Some(reservation)).await.into_response();
+            let answered = claimed.run(work).await;
             answered.unwrap_or_else(Failure::into_response)
         });
         done.await
@@ -126,6 +160,7 @@ impl<B: RepeatableBody> Idempotent<B> {
 
 /// A request under a key.
 struct Claimed {
+    when_begun: WhenBegun,
     route: &'static str,
     principal: Option<Arc<Principal>>,
     key: String,
@@ -135,31 +170,42 @@ struct Claimed {
 }
 
 impl Claimed {
-    async fn run(self, work: impl Future<Output = Response> + Send) -> Result<Response, Failure> {
+    async fn run<F>(self, work: impl FnOnce(Reservation) -> F) -> Result<Response, Failure>
+    where
+        F: Future<Output = Response> + Send,
+    {
         let request = IdempotentRequest {
             principal: self.principal.as_deref(),
             route: self.route,
             key: &self.key,
             body: &self.bytes,
+            when_begun: self.when_begun,
         };
         let ticket = match self.state.engine().claim_idempotent_request(request).await? {
             IdempotencyClaim::Answered(answer) => return Ok(replay(answer)),
             IdempotencyClaim::Fresh(ticket) => ticket,
         };
-        let response = AssertUnwindSafe(work)
+        let response = AssertUnwindSafe(work(ticket.reservation()))
             .catch_unwind()
             .await
             .unwrap_or_else(|_panic| {
                 self.state.metrics().count_panic();
                 Failure::from(Error::bug("the work of a repeatable request panicked")).into_response()
             });
-        if !is_kept(&response) {
+        if !self.is_kept(&response) {
             self.settle(ticket, None).await;
             return Ok(response);
         }
         let (answer, response) = self.record(response).await?;
         self.settle(ticket, Some(&answer)).await;
         Ok(response)
+    }
+
+    /// Tells whether the answer is given again to a repeated request.
+    fn is_kept(&self, response: &Response) -> bool {
+        let can_be_resumed = self.when_begun == WhenBegun::Resume;
+        let is_done = !(can_be_resumed && response.status().is_server_error());
+        is_done && stands_for_what_was_done(response)
     }
 
     /// Takes down what the caller is about to get.
@@ -220,7 +266,7 @@ fn read_key(headers: &HeaderMap) -> model::Result<Option<String>> {
 /// Tells whether an answer stands for what was done. One that says that nothing was done, for a reason that may
 /// pass, doesn't: the key is given back. After any other failure the work may have had its effect, and isn't
 /// done again.
-fn is_kept(response: &Response) -> bool {
+fn stands_for_what_was_done(response: &Response) -> bool {
     let Some(failure) = response.extensions().get::<Failure>() else {
         return true;
     };

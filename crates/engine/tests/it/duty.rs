@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use engine::{Duty, IdempotentRequest, Pace};
+use engine::{Duty, IdempotentRequest, Pace, WhenBegun};
 use model::{Clock as _, Error, ExecutionOutcome, ExecutionStatus, IdempotencyStore as _, Result};
 use rstest::rstest;
 use serde_json::json;
@@ -134,6 +134,7 @@ async fn expired_idempotency_keys_are_removed() {
             route: "/api/thing",
             key,
             body: b"",
+            when_begun: WhenBegun::Refuse,
         };
         let _unsettled = shop.engine.claim_idempotent_request(request).await.unwrap();
         shop.clock.advance(Duration::from_secs(3600));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest};
+use engine::{Answer, IdempotencyClaim, IdempotencyTicket, IdempotentRequest, WhenBegun};
 use futures_util::future::join_all;
 use model::{ErrorCode, Principal, Result};
 use rstest::rstest;
@@ -23,6 +23,7 @@ async fn claim(
         route: "/api/thing",
         key,
         body,
+        when_begun: WhenBegun::Refuse,
     };
     shop.engine.claim_idempotent_request(request).await
 }
@@ -89,6 +90,7 @@ async fn another_route_has_keys_of_its_own() {
         route: "/api/other",
         key: "k",
         body: BODY,
+        when_begun: WhenBegun::Refuse,
     };
     let claimed = shop.engine.claim_idempotent_request(elsewhere).await.unwrap();
     assert!(matches!(claimed, IdempotencyClaim::Fresh(_)));

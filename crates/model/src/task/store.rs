@@ -149,7 +149,11 @@ pub struct TaskOverview {
 pub trait TaskStore: Send + Sync {
     /// Adds a task, unless one of the same owner with the same unique key is pending or in progress.
     ///
+    /// A task of the same owner that has the id already is this one, submitted before: it is given as it is now, and
+    /// as new, before anything else is looked at. So a submission whose outcome isn't known can be repeated.
+    ///
     /// # Errors
+    /// `Conflict` when another owner's task has the id.
     /// `Invalid` on `dependsOn.N` when there is no such task of the same owner, it is recurring, or it has failed
     /// or been cancelled.
     async fn submit_task(&self, task: NewTask) -> Result<Submitted>;

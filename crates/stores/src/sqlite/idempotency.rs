@@ -66,15 +66,18 @@ fn claim(
     expires_at: Timestamp,
 ) -> Outcome<Claim> {
     let found = connection
-        .prepare_cached("SELECT request, answer FROM idempotency_claim WHERE key = ?1 AND expires_at > ?2")?
+        .prepare_cached(
+            "SELECT request, answer, expires_at FROM idempotency_claim WHERE key = ?1 AND expires_at > ?2",
+        )?
         .query_row(params![key.0, Moment(now)], |row| {
-            Ok((RequestDigest(row.get(0)?), row.get::<_, Option<Vec<u8>>>(1)?))
+            let answer: Option<Vec<u8>> = row.get(1)?;
+            Ok((RequestDigest(row.get(0)?), answer, row.get::<_, Moment>(2)?))
         })
         .optional()?;
     match found {
-        Some((earlier, _)) if earlier != request => return Ok(Claim::Different),
-        Some((_, Some(sealed))) => return Ok(Claim::Answered(sealed)),
-        Some((_, None)) => return Ok(Claim::Begun),
+        Some((earlier, _, _)) if earlier != request => return Ok(Claim::Different),
+        Some((_, Some(sealed), _)) => return Ok(Claim::Answered(sealed)),
+        Some((_, None, Moment(expires_at))) => return Ok(Claim::Begun { expires_at }),
         None => {}
     }
     connection
