@@ -8,6 +8,7 @@ mod decode;
 mod json;
 mod query;
 mod query_limit;
+mod list;
 
 use std::str::FromStr;
 
@@ -21,6 +22,8 @@ use crate::{failure::Failure, state::AppState};
 
 pub use self::json::MAX_DEPTH;
 pub use self::query_limit::Limit;
+
+pub(crate) use self::list::{ListQuery, NoFilter};
 
 /// A JSON body, which must be there.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +93,7 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Failure> {
         let pairs = query::pairs(parts.uri.query().unwrap_or_default())?;
-        Ok(Self(decode::from_pairs(pairs)?))
+        Ok(Self(decode::from_pairs(pairs, &[])?))
     }
 }
 

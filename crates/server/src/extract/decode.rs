@@ -27,12 +27,20 @@ pub(super) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T> {
     T::deserialize(Node(value)).map_err(Misfit::into_error)
 }
 
-/// Turns query parameters into a type.
+/// Turns query parameters into a type. `others` are accepted beside those of the type, and read elsewhere.
 ///
 /// # Errors
 /// `Invalid`, with the name of the first parameter that does not fit.
-pub(super) fn from_pairs<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T> {
-    T::deserialize(Pairs(pairs)).map_err(Misfit::into_error)
+pub(super) fn from_pairs<T: DeserializeOwned>(
+    pairs: Vec<(String, String)>,
+    others: &[&'static str],
+) -> Result<T> {
+    T::deserialize(Pairs(pairs)).map_err(|mut misfit| {
+        if let Some(accepted) = &mut misfit.accepted {
+            accepted.splice(..0, others.iter().copied());
+        }
+        misfit.into_error()
+    })
 }
 
 /// Where a value does not fit, and why.
@@ -41,6 +49,8 @@ struct Misfit {
     /// The innermost segment first.
     path: Vec<String>,
     message: String,
+    /// What is accepted where an unknown name was given.
+    accepted: Option<Vec<&'static str>>,
 }
 
 impl Misfit {
@@ -57,6 +67,10 @@ impl Misfit {
             "the body must be an object".to_owned()
         } else {
             self.message
+        };
+        let message = match self.accepted.filter(|accepted| !accepted.is_empty()) {
+            None => message,
+            Some(accepted) => format!("{message}; accepted are {}", accepted.join(", ")),
         };
         Error::invalid(path, message)
     }
@@ -75,6 +89,7 @@ impl serde::de::Error for Misfit {
         Self {
             path: Vec::new(),
             message: message.to_string(),
+            accepted: None,
         }
     }
 
@@ -95,11 +110,9 @@ impl serde::de::Error for Misfit {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        let message = match known {
-            [] => "is not accepted here".to_owned(),
-            known => format!("is not accepted here; accepted are {}", known.join(", ")),
-        };
-        Self::custom(message).within(field)
+        let accepted = Some(known.to_vec());
+        let misfit = Self::custom("is not accepted here").within(field);
+        Self { accepted, ..misfit }
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -510,6 +523,26 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        assert_eq!(refusal(from_pairs::<Sample>(all)), (path.into(), message.into()));
+        assert_eq!(
+            refusal(from_pairs::<Sample>(all, &[])),
+            (path.into(), message.into())
+        );
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    struct Strict {
+        role: Option<Role>,
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_reads_is_refused_with_those_that_are_read() {
+        let other = vec![("order".to_owned(), "up".to_owned())];
+        let expected = "is not accepted here; accepted are limit, role";
+        assert_eq!(
+            refusal(from_pairs::<Strict>(other, &["limit"])),
+            ("order".to_owned(), expected.to_owned())
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use engine::{Engine, PageQuery};
+use engine::Engine;
 use model::{
     ActionName, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStatus,
     Failure as CallFailure, PluginName, Source, TaskId, Timestamp, UserId,
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     envelope::{Envelope, List, ListEnvelope, Success},
-    extract::{Limit, Path, Query},
+    extract::{ListQuery, Path},
     failure::Failure,
     field::{self, TimeOrder, schema},
     principal::TokenOrKey,
@@ -123,20 +123,13 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     micros.round() / 1000.0
 }
 
-/// Which calls a list holds, and in what order.
+type HistoryQuery = ListQuery<TimeOrder, HistoryFilter>;
+
+/// Which calls a list holds.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
-pub(crate) struct HistoryQuery {
-    #[serde(default)]
-    #[param(schema_with = schema::page_limit, required = false)]
-    limit: Limit,
-    #[serde(default, deserialize_with = "field::given")]
-    #[param(schema_with = schema::cursor, required = false)]
-    cursor: Option<String>,
-    #[serde(default)]
-    #[param(inline, required = false)]
-    sort: TimeOrder,
+pub(crate) struct HistoryFilter {
     /// Only calls of this plugin.
     #[serde(default, deserialize_with = "field::given")]
     #[param(schema_with = schema::plugin_name, required = false)]
@@ -167,23 +160,26 @@ pub(crate) struct HistoryQuery {
     until: Option<Timestamp>,
 }
 
-impl HistoryQuery {
-    fn split(self) -> (ExecutionFilter, PageQuery<()>) {
-        let page = PageQuery {
-            limit: self.limit.0,
-            sort: self.sort.into(),
-            cursor: self.cursor,
-        };
-        let filter = ExecutionFilter {
-            user_id: self.user_id,
-            plugin: self.plugin,
-            action: self.action,
-            status: self.status,
-            source: self.source,
-            since: self.since,
-            until: self.until,
-        };
-        (filter, page)
+impl From<HistoryFilter> for ExecutionFilter {
+    fn from(query: HistoryFilter) -> Self {
+        let HistoryFilter {
+            plugin,
+            action,
+            status,
+            source,
+            user_id,
+            since,
+            until,
+        } = query;
+        Self {
+            user_id,
+            plugin,
+            action,
+            status,
+            source,
+            since,
+            until,
+        }
     }
 }
 
@@ -199,10 +195,10 @@ impl HistoryQuery {
 pub(crate) async fn list(
     State(engine): State<Engine>,
     TokenOrKey(principal): TokenOrKey,
-    Query(query): Query<HistoryQuery>,
+    query: HistoryQuery,
 ) -> Result<List<ExecutionView>, Failure> {
     let (filter, page) = query.split();
-    let executions = engine.list_executions(&principal, filter, page).await?;
+    let executions = engine.list_executions(&principal, filter.into(), page).await?;
     Ok(List::of(executions, ExecutionView::from))
 }
 

@@ -1,19 +1,18 @@
 //! API keys, for their owners.
-#![expect(unused_qualifications, reason = "utoipa qualifies the types of parameters")]
 
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use engine::{CreatedKey, Engine, NewKey, PageQuery};
+use engine::{CreatedKey, Engine, NewKey};
 use model::{
     ApiKey, Direction, KeyChange, KeyId, KeyName, KeyPrefix, KeySort, Scopes, Sort, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::{
     envelope::{Envelope, List, ListEnvelope, Success},
-    extract::{Json, Limit, OptionalJson, Path, Query},
+    extract::{Json, ListQuery, NoFilter, OptionalJson, Path},
     failure::Failure,
     field::{self, schema},
     idempotent::Idempotent,
@@ -163,26 +162,12 @@ impl From<CreatedKey> for CreatedKeyView {
     }
 }
 
-/// Which page of the keys, and in what order.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(crate) struct KeyListQuery {
-    #[serde(default)]
-    #[param(schema_with = schema::page_limit, required = false)]
-    limit: Limit,
-    #[serde(default, deserialize_with = "field::given")]
-    #[param(schema_with = schema::cursor, required = false)]
-    cursor: Option<String>,
-    #[serde(default)]
-    #[param(inline, required = false)]
-    sort: KeyOrder,
-}
+type KeyListQuery = ListQuery<KeyOrder>;
 
 /// By what a list of keys is sorted; a hyphen turns it around.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[schema(default = json!("-createdAt"))]
-enum KeyOrder {
+pub(crate) enum KeyOrder {
     #[serde(rename = "createdAt")]
     OldestFirst,
     #[default]
@@ -267,13 +252,9 @@ pub(crate) async fn read_presented(
 pub(crate) async fn list(
     State(engine): State<Engine>,
     TokenOnly(principal): TokenOnly,
-    Query(query): Query<KeyListQuery>,
+    query: KeyListQuery,
 ) -> Result<List<KeyView>, Failure> {
-    let page = PageQuery {
-        limit: query.limit.0,
-        sort: query.sort.into(),
-        cursor: query.cursor,
-    };
+    let (NoFilter {}, page) = query.split();
     let keys = engine.list_keys(&principal, page).await?;
     Ok(List::of(keys, KeyView::from))
 }

@@ -1,17 +1,16 @@
 //! What happened to an account that its owner should know about.
-#![expect(unused_qualifications, reason = "utoipa qualifies the types of parameters")]
 
 use axum::extract::State;
-use engine::{Engine, PageQuery};
+use engine::Engine;
 use model::{SecurityEvent, SecurityEventId, SecurityEventKind, Timestamp};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     envelope::{List, ListEnvelope},
-    extract::{Limit, Query},
+    extract::{ListQuery, NoFilter},
     failure::Failure,
-    field::{self, TimeOrder, schema},
+    field::{TimeOrder, schema},
     principal::TokenOnly,
 };
 
@@ -49,21 +48,7 @@ impl From<SecurityEvent> for SecurityEventView {
     }
 }
 
-/// Which page of the events, and in what order.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(crate) struct SecurityEventListQuery {
-    #[serde(default)]
-    #[param(schema_with = schema::page_limit, required = false)]
-    limit: Limit,
-    #[serde(default, deserialize_with = "field::given")]
-    #[param(schema_with = schema::cursor, required = false)]
-    cursor: Option<String>,
-    #[serde(default)]
-    #[param(inline, required = false)]
-    sort: TimeOrder,
-}
+type SecurityEventListQuery = ListQuery<TimeOrder>;
 
 /// List what happened to one's own account
 ///
@@ -77,13 +62,9 @@ pub(crate) struct SecurityEventListQuery {
 pub(crate) async fn list(
     State(engine): State<Engine>,
     TokenOnly(principal): TokenOnly,
-    Query(query): Query<SecurityEventListQuery>,
+    query: SecurityEventListQuery,
 ) -> Result<List<SecurityEventView>, Failure> {
-    let page = PageQuery {
-        limit: query.limit.0,
-        sort: query.sort.into(),
-        cursor: query.cursor,
-    };
+    let (NoFilter {}, page) = query.split();
     let events = engine.list_security_events(&principal, page).await?;
     Ok(List::of(events, SecurityEventView::from))
 }

@@ -2,7 +2,7 @@
 #![expect(unused_qualifications, reason = "utoipa qualifies the types of parameters")]
 
 use axum::extract::State;
-use engine::{Engine, PageQuery};
+use engine::Engine;
 use model::{
     Direction, Email, FoldedText, Role, Sort, Timestamp, User, UserChange, UserFilter, UserId, UserOverview,
     UserSort, Username,
@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     envelope::{Envelope, List, ListEnvelope, Success},
-    extract::{Json, Limit, Path, Query},
+    extract::{Json, ListQuery, Path},
     failure::Failure,
     field::{self, schema},
     principal::TokenOrKey,
@@ -106,20 +106,13 @@ impl From<UpdateUser> for UserChange {
     }
 }
 
-/// Which accounts a list holds, and in what order.
+type UserListQuery = ListQuery<UserOrder, UserListFilter>;
+
+/// Which accounts a list holds.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
-pub(crate) struct UserListQuery {
-    #[serde(default)]
-    #[param(schema_with = schema::page_limit, required = false)]
-    limit: Limit,
-    #[serde(default, deserialize_with = "field::given")]
-    #[param(schema_with = schema::cursor, required = false)]
-    cursor: Option<String>,
-    #[serde(default)]
-    #[param(inline, required = false)]
-    sort: UserOrder,
+pub(crate) struct UserListFilter {
     /// Only accounts with this role.
     #[serde(default, deserialize_with = "field::given")]
     #[param(schema_with = schema::role, required = false)]
@@ -134,10 +127,20 @@ pub(crate) struct UserListQuery {
     q: Option<String>,
 }
 
+impl From<UserListFilter> for UserFilter {
+    fn from(query: UserListFilter) -> Self {
+        Self {
+            role: query.role,
+            is_active: query.is_active,
+            contains: query.q.as_deref().map(FoldedText::of),
+        }
+    }
+}
+
 /// By what a list of accounts is sorted; a hyphen turns it around.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[schema(default = json!("-createdAt"))]
-enum UserOrder {
+pub(crate) enum UserOrder {
     #[serde(rename = "createdAt")]
     OldestFirst,
     #[default]
@@ -164,22 +167,6 @@ impl From<UserOrder> for Sort<UserSort> {
             UserOrder::UsernameBackwards => (UserSort::Username, Direction::Descending),
         };
         Self { field, direction }
-    }
-}
-
-impl UserListQuery {
-    fn split(self) -> (UserFilter, PageQuery<UserSort>) {
-        let filter = UserFilter {
-            role: self.role,
-            is_active: self.is_active,
-            contains: self.q.as_deref().map(FoldedText::of),
-        };
-        let page = PageQuery {
-            limit: self.limit.0,
-            sort: self.sort.into(),
-            cursor: self.cursor,
-        };
-        (filter, page)
     }
 }
 
@@ -260,10 +247,10 @@ impl From<UserOverview> for UserOverviewView {
 pub(crate) async fn list(
     State(engine): State<Engine>,
     TokenOrKey(principal): TokenOrKey,
-    Query(query): Query<UserListQuery>,
+    query: UserListQuery,
 ) -> Result<List<UserView>, Failure> {
     let (filter, page) = query.split();
-    let users = engine.list_users(&principal, filter, page).await?;
+    let users = engine.list_users(&principal, filter.into(), page).await?;
     Ok(List::of(users, UserView::from))
 }
 
