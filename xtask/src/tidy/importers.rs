@@ -14,7 +14,7 @@ struct Rule {
 
 const ANY: usize = usize::MAX;
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 14] = [
     Rule {
         name: "rusqlite",
         area: "crates/",
@@ -58,6 +58,18 @@ const RULES: [Rule; 12] = [
         most_files: ANY,
     },
     Rule {
+        name: "croner",
+        area: "crates/",
+        homes: CRON,
+        most_files: ANY,
+    },
+    Rule {
+        name: "chrono_tz",
+        area: "crates/",
+        homes: CRON,
+        most_files: ANY,
+    },
+    Rule {
         name: "dotenvy",
         area: "crates/",
         homes: CONFIGURATION,
@@ -87,6 +99,11 @@ const RULES: [Rule; 12] = [
         homes: CONFIGURATION,
         most_files: ANY,
     },
+];
+
+const CRON: &[&str] = &[
+    "crates/engine/src/schedule/cron.rs",
+    "crates/engine/src/schedule/cron/",
 ];
 
 const CONFIGURATION: &[&str] = &["crates/server/src/config.rs", "crates/server/src/config/"];

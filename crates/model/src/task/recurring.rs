@@ -34,8 +34,8 @@ pub trait ScheduleStore: Send + Sync {
     /// `change.next_at` whatever it is. Gives the task, and `None` when there is none.
     ///
     /// # Errors
-    /// `Conflict` when it isn't a recurring task, or is cancelled, or its cron expression, time zone or pause
-    /// changed since `seen` was read.
+    /// `Conflict` when it isn't a recurring task, or is cancelled, or its cron expression, time zone, pause
+    /// or next tick changed since `seen` was read: a tick that has counted never comes back.
     async fn change_recurrence(
         &self,
         id: TaskId,
