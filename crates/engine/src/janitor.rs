@@ -11,10 +11,13 @@ use std::{
 use async_trait::async_trait;
 use model::Result;
 
-use crate::{pace::Duty, parts::Engine, throttle::FORGOTTEN_AFTER};
+use crate::{pace::Duty, parts::Engine, schedule::FireSchedules, throttle::FORGOTTEN_AFTER};
 
 /// How many rows one write takes away, so that other writes needn't wait long behind it.
 const BATCH: u32 = 500;
+
+/// How many tasks one write takes away: each is more than a row.
+const TASK_BATCH: u16 = 200;
 
 /// How many batches one step does at most; the next step goes on.
 const BATCHES_PER_STEP: u32 = 100;
@@ -33,6 +36,9 @@ impl Engine {
             }),
             Arc::new(WriteKeyUsage(self.clone())),
             Arc::new(RemoveExpired(self.clone())),
+            Arc::new(RemoveFinishedTasks(self.clone())),
+            Arc::new(SettleDependents(self.clone())),
+            Arc::new(FireSchedules::new(self.clone())),
         ]
     }
 }
@@ -72,8 +78,57 @@ impl Duty for RemoveExpired {
         let parts = &self.0.parts;
         let now = parts.clock.now();
         let forgotten_before = now.minus(FORGOTTEN_AFTER);
-        repeat(|| parts.store.remove_expired_sessions(now, forgotten_before, BATCH)).await?;
-        repeat(|| parts.store.remove_expired_claims(now, BATCH)).await
+        repeat(BATCH, || {
+            parts.store.remove_expired_sessions(now, forgotten_before, BATCH)
+        })
+        .await?;
+        repeat(BATCH, || parts.store.remove_expired_claims(now, BATCH)).await
+    }
+}
+
+/// Removes tasks that ended long enough ago.
+struct RemoveFinishedTasks(Engine);
+
+#[async_trait]
+impl Duty for RemoveFinishedTasks {
+    fn name(&self) -> &'static str {
+        "remove tasks that ended long ago"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn step(&self) -> Result<()> {
+        let parts = &self.0.parts;
+        let finished_before = parts.clock.now().minus(parts.task_retention);
+        repeat(TASK_BATCH.into(), || {
+            parts.store.remove_finished_tasks(finished_before, TASK_BATCH)
+        })
+        .await
+    }
+}
+
+/// Tells tasks what became of those that they depend on: as soon as one ends here, and every second, since others
+/// end on other processes, or this one died before it told.
+struct SettleDependents(Engine);
+
+#[async_trait]
+impl Duty for SettleDependents {
+    fn name(&self) -> &'static str {
+        "tell tasks what became of those that they depend on"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn woken(&self) {
+        self.0.parts.queue.ended().await;
+    }
+
+    async fn step(&self) -> Result<()> {
+        self.0.settle_dependents().await
     }
 }
 
@@ -107,16 +162,19 @@ impl Duty for CloseInterrupted {
         } else {
             overdue
         };
-        repeat(|| parts.store.close_interrupted_executions(accepted_before, BATCH)).await?;
+        repeat(BATCH, || {
+            parts.store.close_interrupted_executions(accepted_before, BATCH)
+        })
+        .await?;
         self.has_cleared_past.store(true, Ordering::Relaxed);
         Ok(())
     }
 }
 
 /// Repeats a bounded write until it finds no more, or has been done often enough for one step.
-async fn repeat<F: Future<Output = Result<u64>>>(mut batch: impl FnMut() -> F) -> Result<()> {
+async fn repeat<F: Future<Output = Result<u64>>>(size: u32, mut batch: impl FnMut() -> F) -> Result<()> {
     for _ in 0..BATCHES_PER_STEP {
-        if batch().await? < u64::from(BATCH) {
+        if batch().await? < u64::from(size) {
             break;
         }
     }

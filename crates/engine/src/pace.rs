@@ -1,11 +1,11 @@
 //! The one loop that drives periodic duties.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use model::{Error, ErrorCode, Result};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long one step may take before it is given up; it is tried again at the next tick.
@@ -23,6 +23,12 @@ pub trait Duty: Send + Sync {
     /// How long to wait between the beginnings of two steps.
     fn period(&self) -> Duration;
 
+    /// Waits until a step is wanted before its time; for ever, unless the duty says otherwise. Dropped and called
+    /// again at will.
+    async fn woken(&self) {
+        pending().await
+    }
+
     /// Does a bounded piece of work.
     ///
     /// # Errors
@@ -38,7 +44,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Repeats `duty` until told to stop: a step at once, then one after each period.
+    /// Repeats `duty` until told to stop: a step at once, then one after each period, and whenever it is woken.
     ///
     /// A step that has begun is finished before the loop ends. A step that takes longer than the period
     /// lets the ticks pass that it missed; steps never overlap. A panic in a step counts as an error.
@@ -46,12 +52,32 @@ impl Pace {
         let mut ticks = interval(duty.period().max(SHORTEST_PERIOD));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut is_failing = false;
-        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        while self.waits(&mut ticks, duty.as_ref()).await {
             let outcome = attempt(duty.as_ref()).await;
             report(duty.name(), &outcome, is_failing);
             is_failing = outcome.is_err();
         }
     }
+
+    /// Waits for the next step; tells whether there is to be one.
+    async fn waits(&self, ticks: &mut Interval, duty: &dyn Duty) -> bool {
+        let next = async {
+            tokio::select! {
+                _at = ticks.tick() => {}
+                () = duty.woken() => {}
+            }
+        };
+        self.stop.run_until_cancelled(next).await.is_some()
+    }
+}
+
+/// Waits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "everything that waits for time to pass waits here"
+)]
+pub(crate) async fn pause(span: Duration) {
+    tokio::time::sleep(span).await;
 }
 
 async fn attempt(duty: &dyn Duty) -> Result<()> {

@@ -63,6 +63,10 @@ pub struct Settings {
     pub anonymous_quota: Quota,
     /// What one account may ask, unless its key brings its own limit.
     pub principal_quota: Quota,
+    /// How long tasks are kept after their end.
+    pub task_retention: Duration,
+    /// How many tasks are done at once; with 0, this process does none. At most 1,024.
+    pub worker_concurrency: u16,
 }
 
 /// From where a request came.
@@ -90,6 +94,8 @@ pub(crate) struct Parts {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) anonymous_quota: Quota,
     pub(crate) principal_quota: Quota,
+    pub(crate) task_retention: Duration,
+    pub(crate) worker_concurrency: u16,
     /// The keys of further purposes are derived from it.
     pub(crate) sealing: SealingRoot,
     pub(crate) cursors: Cursors,
@@ -145,6 +151,8 @@ impl Engine {
             tasks,
             anonymous_quota: settings.anonymous_quota,
             principal_quota: settings.principal_quota,
+            task_retention: settings.task_retention,
+            worker_concurrency: settings.worker_concurrency,
             sealing,
             store: ports.store,
             limiter: ports.limiter,
@@ -162,6 +170,8 @@ impl Engine {
 impl Settings {
     /// The fewest bytes of a secret.
     const MIN_SECRET_BYTES: usize = 32;
+    /// The most tasks at once.
+    const MAX_WORKER_CONCURRENCY: u16 = 1_024;
     /// What an operator's key holds that was copied from an example.
     const SAMPLES: [&'static str; 2] = ["CHANGE-IN-PRODUCTION", "your-"];
 
@@ -184,6 +194,9 @@ impl Settings {
             if lifetime < Duration::from_secs(1) {
                 return Err(Error::invalid(name, "must be at least a second"));
             }
+        }
+        if self.worker_concurrency > Self::MAX_WORKER_CONCURRENCY {
+            return Err(Error::invalid("workerConcurrency", "must be at most 1024"));
         }
         Ok(())
     }

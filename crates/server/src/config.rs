@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub(crate) use self::parse::lifetime;
+
 use self::setting::{SETTINGS, Setting};
 use self::source::{Given, Origin, Sources};
 use model::Secret;
@@ -42,9 +44,16 @@ pub struct Config {
     pub edge: Edge,
     /// How many requests a client may make.
     pub rate_limits: RateLimits,
-    /// How long a stop waits for requests in flight.
+    /// How many tasks are done at once, 0 to 1,024; none means four times the number of cores.
+    pub worker_concurrency: Option<u16>,
+    /// How long tasks are kept after their end.
+    pub task_retention: Duration,
+    /// How long a stop waits for requests and tasks in flight.
     pub shutdown_grace: Duration,
 }
+
+/// The most tasks that one process does at once.
+pub(crate) const MAX_WORKER_CONCURRENCY: u16 = 1_024;
 
 /// How strict the start is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -298,6 +307,8 @@ impl Config {
                 max_requests: 0,
                 user_max_requests: 0,
             },
+            worker_concurrency: None,
+            task_retention: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
         }
     }

@@ -11,7 +11,7 @@ use runtimes::{Builtin, LlmSettings, ProviderSettings};
 use stores::{SqliteOptions, SqliteStore};
 
 use crate::config::secret::{GeneratedSecrets, SecretsError};
-use crate::config::{Config, Llm, LlmProvider};
+use crate::config::{Config, Llm, LlmProvider, MAX_WORKER_CONCURRENCY};
 use crate::system::{SystemClock, SystemEntropy, SystemIds};
 
 /// An engine on its adapters, with what its opener should tell.
@@ -35,13 +35,18 @@ pub enum WireError {
     Part(#[from] model::Error),
 }
 
-/// Opens the store of `config.data_dir` and puts the engine together on it.
+/// Opens the store of `config.data_dir` and puts the engine together on it, with the built-in plugins and those of
+/// `extra_runtimes`.
 ///
 /// The store belongs to this process until the engine is closed.
 ///
 /// # Errors
 /// [`WireError`], fit to be shown as it is.
-pub fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<Wired, WireError> {
+pub fn open(
+    config: &Config,
+    observer: Arc<dyn Observer>,
+    extra_runtimes: Vec<Arc<dyn Runtime>>,
+) -> Result<Wired, WireError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let (secrets, warnings) = GeneratedSecrets::open(&config.data_dir, entropy.as_ref())?;
@@ -51,7 +56,7 @@ pub fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<Wired, WireE
     let ports = Ports {
         store: Arc::new(store),
         limiter: Arc::new(LocalRateLimiter::default()),
-        runtimes: vec![builtin],
+        runtimes: [builtin].into_iter().chain(extra_runtimes).collect(),
         clock,
         ids: Arc::clone(&ids),
         entropy,
@@ -66,6 +71,7 @@ pub fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<Wired, WireE
 }
 
 fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let auth = &config.auth;
     let limits = &config.rate_limits;
     Settings {
@@ -76,7 +82,7 @@ fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
         sealing_secret: secrets.sealing,
         admin_api_key: auth.admin_api_key.clone(),
         password_cost: auth.bcrypt_cost,
-        password_workers: thread::available_parallelism().map_or(1, usize::from),
+        password_workers: cores,
         anonymous_quota: Quota {
             requests: limits.max_requests,
             window: limits.window,
@@ -85,7 +91,14 @@ fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
             requests: limits.user_max_requests,
             window: limits.window,
         },
+        task_retention: config.task_retention,
+        worker_concurrency: config.worker_concurrency.unwrap_or_else(|| tasks_at_once(cores)),
     }
+}
+
+/// How many tasks are done at once when nobody says: most of them wait for something else than a core.
+fn tasks_at_once(cores: usize) -> u16 {
+    u16::try_from(cores * 4).unwrap_or(u16::MAX).min(MAX_WORKER_CONCURRENCY)
 }
 
 fn llm_settings(llm: &Llm) -> LlmSettings {

@@ -132,6 +132,8 @@ impl Default for WorldBuilder {
             password_workers: 2,
             anonymous_quota: quota(100),
             principal_quota: quota(1000),
+            task_retention: Duration::from_secs(30 * 24 * 3600),
+            worker_concurrency: 8,
         };
         Self {
             settings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::Secret;
 
-use super::{Config, Environment, LlmProvider, LogFormat, parse};
+use super::{Config, Environment, LlmProvider, LogFormat, MAX_WORKER_CONCURRENCY, parse};
 
 /// What is shown instead of a secret.
 const MASK: &str = "********";
@@ -492,9 +492,33 @@ pub const SETTINGS: &[Setting] = &[
         ..TEXT
     },
     Setting {
+        name: "WORKER_CONCURRENCY",
+        otherwise: "four times the number of cores",
+        meaning: "How many tasks are done at once; with 0, this process does none.",
+        kind: Kind::Whole {
+            min: 0,
+            max: MAX_WORKER_CONCURRENCY as u64,
+            unit: "",
+            put: |config, value| config.worker_concurrency = u16::try_from(value).ok(),
+        },
+        ..TEXT
+    },
+    Setting {
+        name: "TASK_RETENTION",
+        default: Some("30d"),
+        meaning: "How long a task is kept after it was completed, failed or cancelled.",
+        kind: Kind::Lifetime {
+            min: SECOND.saturating_mul(60),
+            max: DAY.saturating_mul(36_500),
+            accepts: "a time from 1m to 36500d: 12h, 30d, 8w, or a plain number of milliseconds",
+            put: |config, value| config.task_retention = value,
+        },
+        ..TEXT
+    },
+    Setting {
         name: "SHUTDOWN_GRACE_MS",
         default: Some("25000"),
-        meaning: "How long a stop waits for requests in flight.",
+        meaning: "How long a stop waits for requests and tasks in flight.",
         kind: Kind::Whole {
             min: 0,
             max: 600_000,

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use rstest::rstest;
 use server::config::secret::GeneratedSecrets;
 use server::config::source::{Origin, Sources};
 use server::config::{AllowedHosts, Config, CorsOrigins, Environment, Loaded, LogFormat, example, setting};
@@ -67,7 +68,25 @@ fn nothing_set_gives_the_documented_defaults() {
         ),
         (100, 100_000)
     );
+    assert_eq!(config.task_retention, Duration::from_secs(30 * 86_400));
     assert_eq!(config.shutdown_grace, Duration::from_secs(25));
+}
+
+#[rstest]
+#[case("1m", Some(60))]
+#[case("12h", Some(43_200))]
+#[case("90000", Some(90))]
+#[case("59s", None)]
+#[case("36501d", None)]
+#[case("for ever", None)]
+fn ended_tasks_are_kept_for_a_minute_to_a_hundred_years(#[case] text: &str, #[case] seconds: Option<u64>) {
+    match seconds {
+        Some(seconds) => assert_eq!(
+            load(&[("TASK_RETENTION", text)]).config.task_retention,
+            Duration::from_secs(seconds)
+        ),
+        None => assert_eq!(mistakes(&[("TASK_RETENTION", text)]).len(), 1),
+    }
 }
 
 #[test]
