@@ -9,6 +9,7 @@ mod schema;
 mod connection;
 mod column;
 mod paging;
+mod lanes;
 mod ledger;
 mod checkpoint;
 mod writer;

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use model::{Error, Result, Timestamp};
+use model::{Error, Priority, Result, TaskKind, TaskStatus, Timestamp};
 use rusqlite::{
     ToSql,
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef},
@@ -40,6 +40,45 @@ impl ToSql for Moment {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(self.0.as_millis()))
     }
+}
+
+macro_rules! numbered {
+    ($($(#[$doc:meta])* $name:ident($of:ident): $($variant:ident = $number:literal),*;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(super) struct $name(pub(super) $of);
+
+        impl $name {
+            /// The number in the column.
+            pub(super) const fn number(self) -> i64 {
+                match self.0 { $($of::$variant => $number,)* }
+            }
+        }
+
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.number()))
+            }
+        }
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                match value.as_i64()? {
+                    $($number => Ok(Self($of::$variant)),)*
+                    other => Err(FromSqlError::OutOfRange(other)),
+                }
+            }
+        }
+    )*};
+}
+
+numbered! {
+    /// What moves a task, as a number.
+    Kind(TaskKind): ToDo = 0, Job = 1, Recurring = 2;
+    /// A status, as a number.
+    Status(TaskStatus): Pending = 0, InProgress = 1, Completed = 2, Failed = 3, Cancelled = 4;
+    /// A priority, as a number that grows with it.
+    Urgency(Priority): Low = 0, Medium = 1, High = 2, Critical = 3;
 }
 
 /// A value of the model that has one text form.

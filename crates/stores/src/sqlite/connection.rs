@@ -14,7 +14,7 @@ use super::{
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many statements a connection keeps prepared.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// What the log shrinks to when it is begun anew.
 const JOURNAL_SIZE_LIMIT: u32 = 64 * 1024 * 1024;

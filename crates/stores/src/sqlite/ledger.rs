@@ -6,7 +6,7 @@ use model::{ActionName, ExecutionStatus, PluginName, Source, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::column::Id;
+use super::{column::Id, lanes::TaskLedger};
 
 /// What many executions have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -109,6 +109,8 @@ pub(super) struct Ledger {
     user_tallies: HashMap<(UserId, i64), Tally>,
     /// As the store has it; `None` when it is to be read again.
     skew: Option<Skew>,
+    /// The queue, and the counts of tasks.
+    pub(super) tasks: TaskLedger,
 }
 
 impl Ledger {
@@ -126,6 +128,22 @@ impl Ledger {
     /// Forgets all that a lost transaction may have written.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Begins an isolated step: writes the counts of those before it, which its undoing must not touch.
+    pub(super) fn begin_step(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.flush(connection)?;
+        self.tasks.begin_step();
+        Ok(())
+    }
+
+    /// Forgets all that an isolated step may have written since it began.
+    pub(super) fn undo_step(&mut self) {
+        self.numbers.clear();
+        self.tallies.clear();
+        self.user_tallies.clear();
+        self.skew = None;
+        self.tasks.undo_step();
     }
 
     /// The number of a series, which is given one when it is new.
@@ -180,6 +198,7 @@ impl Ledger {
 
     /// Writes the counts of this transaction.
     pub(super) fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.tasks.flush(connection)?;
         if self.tallies.is_empty() {
             return Ok(());
         }

@@ -1,5 +1,8 @@
 //! Tasks.
 
+mod row;
+mod place;
+mod submit;
 mod queue;
 mod recurring;
 
@@ -17,12 +20,12 @@ fn unbuilt() -> Error {
 
 #[async_trait]
 impl TaskStore for SqliteStore {
-    async fn submit_task(&self, _task: NewTask) -> Result<Submitted> {
-        Err(unbuilt())
+    async fn submit_task(&self, task: NewTask) -> Result<Submitted> {
+        submit::submit(self, task).await
     }
 
-    async fn submit_tasks(&self, _tasks: Vec<NewTask>) -> Result<Vec<Submitted>> {
-        Err(unbuilt())
+    async fn submit_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>> {
+        submit::submit_all(self, tasks).await
     }
 
     async fn find_task(&self, _id: TaskId, _owner: Option<UserId>) -> Result<Option<Task>> {

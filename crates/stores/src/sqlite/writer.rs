@@ -91,7 +91,19 @@ impl Writer {
         self.submit(Isolation::Savepoint, isolated).await
     }
 
-    /// Does one step that counts executions, without the cost of isolation.
+    /// Does one atomic step of several statements that touches the queue or counts something.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub(super) async fn revise<R, F>(&self, work: F) -> Result<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Connection, &mut Ledger) -> Outcome<R> + Send + 'static,
+    {
+        self.submit(Isolation::SavepointAndLedger, work).await
+    }
+
+    /// Does one step that touches the queue or counts something, without the cost of isolation.
     ///
     /// `work` must fail with [`Fault::Torn`] once it has written something that must not stay.
     ///
@@ -233,7 +245,12 @@ impl WriterLoop {
     }
 
     fn run_step(&mut self, step: &mut dyn Step) -> Result<(), Loss> {
-        let is_isolated = step.isolation() == Isolation::Savepoint;
+        let isolation = step.isolation();
+        let is_isolated = isolation != Isolation::None;
+        if isolation == Isolation::SavepointAndLedger {
+            let begun = self.ledger.begin_step(&self.connection);
+            begun.map_err(|error| self.lose(&error))?;
+        }
         if is_isolated {
             self.execute("SAVEPOINT step")?;
         }
@@ -257,6 +274,9 @@ impl WriterLoop {
             Verdict::Lost(loss) => Err(loss),
             Verdict::Done if is_isolated => self.execute("RELEASE step"),
             Verdict::Undo if is_isolated => {
+                if isolation == Isolation::SavepointAndLedger {
+                    self.ledger.undo_step();
+                }
                 self.execute("ROLLBACK TO step")?;
                 self.execute("RELEASE step")
             }

@@ -59,6 +59,7 @@ CREATE INDEX task_by_status ON task (status, id) WHERE status <> 2;
 CREATE INDEX task_held ON task (id) WHERE queue = 0;
 CREATE INDEX task_ready ON task (priority, lane, turn) WHERE queue = 1;
 CREATE INDEX task_due ON task (due_at) WHERE queue = 2;
+CREATE INDEX task_blocked ON task (id) WHERE queue = 3;
 CREATE INDEX task_by_end ON task (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX task_by_schedule ON task (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX task_by_time ON task (scheduled_at) WHERE scheduled_at IS NOT NULL;

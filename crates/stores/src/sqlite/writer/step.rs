@@ -12,8 +12,10 @@ use crate::sqlite::{
 /// How a step is kept apart from the others in its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isolation {
-    /// Whatever it wrote is undone when it fails.
+    /// Whatever it wrote is undone when it fails; the ledger is not its business.
     Savepoint,
+    /// Whatever it wrote is undone when it fails, in the ledger too.
+    SavepointAndLedger,
     /// Nothing is undone: it fails before its first write, or says that the transaction is torn.
     None,
 }

@@ -1,0 +1,351 @@
+//! What the writer remembers of the queue, so that neither submission nor claim has to look for it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::{PluginName, Priority, TaskStatus, UserId};
+use rusqlite::{Connection, params};
+
+use super::column::{Id, Status, Text, Urgency, to_count};
+
+/// Where a job stands that hasn't ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A worker holds it.
+    Held,
+    /// It is ready for one, and has this turn among those of its priority.
+    Ready {
+        /// Its turn.
+        turn: i64,
+    },
+    /// It waits for its time.
+    Scheduled,
+    /// It waits for other tasks.
+    Blocked,
+}
+
+impl Place {
+    /// The number in the column `queue`.
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::Held => 0,
+            Self::Ready { .. } => 1,
+            Self::Scheduled => 2,
+            Self::Blocked => 3,
+        }
+    }
+}
+
+/// The ready jobs of one priority.
+///
+/// Owners take turns: a job gets the turn after that of its owner's job before it, and the present one when its
+/// owner has none that waits. Of equal turns, the job that was submitted first goes first.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// How many there are in each lane that has any.
+    ready: BTreeMap<i64, u64>,
+    /// The greatest turn that was claimed.
+    present: i64,
+    /// The last turn of each owner who has one that isn't past.
+    last_turns: HashMap<Option<UserId>, i64>,
+    /// How many owners are remembered before those are forgotten whose turn is past.
+    forget_at: usize,
+}
+
+impl Line {
+    const FEW: usize = 1024;
+
+    /// The turn that a job of this owner gets if it becomes ready now.
+    fn next_turn(&self, owner: Option<UserId>) -> i64 {
+        let last = self.last_turns.get(&owner);
+        last.map_or(self.present, |last| self.present.max(last.saturating_add(1)))
+    }
+
+    fn enter(&mut self, lane: i64, owner: Option<UserId>) -> i64 {
+        let turn = self.next_turn(owner);
+        self.last_turns.insert(owner, turn);
+        let count = self.ready.entry(lane).or_default();
+        *count = count.saturating_add(1);
+        turn
+    }
+
+    fn leave(&mut self, lane: i64) {
+        let Some(count) = self.ready.get_mut(&lane) else {
+            return;
+        };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.ready.remove(&lane);
+        }
+    }
+
+    /// Goes on to a turn, when it is claimed.
+    fn pass(&mut self, turn: i64) {
+        self.present = self.present.max(turn);
+        if self.last_turns.len() > self.forget_at.max(Self::FEW) {
+            let present = self.present;
+            self.last_turns.retain(|_, last| *last >= present);
+            self.forget_at = self.last_turns.len().saturating_mul(2);
+        }
+    }
+}
+
+/// The queue in numbers: what is ready, by priority and lane, and how much waits for something else.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    numbers: HashMap<PluginName, i64>,
+    lines: [Line; 4],
+    scheduled: u64,
+    blocked: u64,
+    held: u64,
+    claims: u8,
+    has_changed: bool,
+}
+
+impl Lanes {
+    /// The place that a job would get, with its turn if it is ready.
+    pub(super) fn peek(&self, place: Place, priority: Priority, owner: Option<UserId>) -> Place {
+        match place {
+            Place::Ready { .. } => Place::Ready {
+                turn: self.line(priority).next_turn(owner),
+            },
+            Place::Held | Place::Scheduled | Place::Blocked => place,
+        }
+    }
+
+    /// Counts a job into a place; gives it its turn when it is ready.
+    pub(super) fn enter(
+        &mut self,
+        place: Place,
+        priority: Priority,
+        lane: i64,
+        owner: Option<UserId>,
+    ) -> Place {
+        self.has_changed = true;
+        match place {
+            Place::Held => self.held = self.held.saturating_add(1),
+            Place::Scheduled => self.scheduled = self.scheduled.saturating_add(1),
+            Place::Blocked => self.blocked = self.blocked.saturating_add(1),
+            Place::Ready { .. } => {
+                let turn = self.line_mut(priority).enter(lane, owner);
+                return Place::Ready { turn };
+            }
+        }
+        place
+    }
+
+    /// Counts a job out of a place.
+    pub(super) fn leave(&mut self, place: Place, priority: Priority, lane: i64) {
+        self.has_changed = true;
+        match place {
+            Place::Held => self.held = self.held.saturating_sub(1),
+            Place::Scheduled => self.scheduled = self.scheduled.saturating_sub(1),
+            Place::Blocked => self.blocked = self.blocked.saturating_sub(1),
+            Place::Ready { .. } => self.line_mut(priority).leave(lane),
+        }
+    }
+
+    /// Notes that a ready job's turn came.
+    pub(super) fn pass(&mut self, priority: Priority, turn: i64) {
+        self.has_changed = true;
+        self.line_mut(priority).pass(turn);
+    }
+
+    /// Tells of each claim whether it is the fourth one, which goes to who has waited longest.
+    pub(super) fn is_fourth_claim(&mut self) -> bool {
+        self.claims = self.claims.wrapping_add(1) % 4;
+        self.claims == 0
+    }
+
+    /// The lanes of a priority that have ready jobs.
+    pub(super) fn ready_lanes(&self, priority: Priority) -> impl Iterator<Item = i64> + '_ {
+        self.line(priority).ready.keys().copied()
+    }
+
+    /// How many jobs are ready, of each priority from low to critical.
+    pub(super) fn ready(&self) -> [u64; 4] {
+        Priority::ALL.map(|priority| self.line(priority).ready.values().sum())
+    }
+
+    /// Whether a job is ready in a lane that isn't among `passed_over`.
+    pub(super) fn has_ready(&self, passed_over: &[i64]) -> bool {
+        let mut lanes = self.lines.iter().flat_map(|line| line.ready.keys());
+        lanes.any(|lane| !passed_over.contains(lane))
+    }
+
+    /// How many jobs wait for their time.
+    pub(super) fn scheduled(&self) -> u64 {
+        self.scheduled
+    }
+
+    /// How many wait for other tasks.
+    pub(super) fn blocked(&self) -> u64 {
+        self.blocked
+    }
+
+    /// How many are held by workers.
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// The lane of a plugin, if it ever had a task.
+    pub(super) fn find_lane(&self, plugin: &PluginName) -> Option<i64> {
+        self.numbers.get(plugin).copied()
+    }
+
+    /// The lane of a plugin, which is given one when it has its first task.
+    pub(super) fn lane(&mut self, connection: &Connection, plugin: &PluginName) -> rusqlite::Result<i64> {
+        if let Some(lane) = self.find_lane(plugin) {
+            return Ok(lane);
+        }
+        let lane = connection
+            .prepare_cached("INSERT INTO task_lane (plugin) VALUES (?1)")?
+            .insert([plugin.as_str()])?;
+        self.has_changed = true;
+        self.numbers.insert(plugin.clone(), lane);
+        Ok(lane)
+    }
+
+    fn line(&self, priority: Priority) -> &Line {
+        let [low, medium, high, critical] = &self.lines;
+        match priority {
+            Priority::Low => low,
+            Priority::Medium => medium,
+            Priority::High => high,
+            Priority::Critical => critical,
+        }
+    }
+
+    fn line_mut(&mut self, priority: Priority) -> &mut Line {
+        let [low, medium, high, critical] = &mut self.lines;
+        match priority {
+            Priority::Low => low,
+            Priority::Medium => medium,
+            Priority::High => high,
+            Priority::Critical => critical,
+        }
+    }
+
+    /// Counts anew what the store holds.
+    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut lanes = Self {
+            has_changed: true,
+            ..Self::default()
+        };
+        let mut names = connection.prepare_cached("SELECT plugin, id FROM task_lane")?;
+        lanes.numbers = names
+            .query_map((), |row| Ok((row.get::<_, Text<_>>(0)?.0, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for priority in Priority::ALL {
+            lanes.line_mut(priority).load(connection, priority)?;
+        }
+        let count = |sql: &str| -> rusqlite::Result<u64> {
+            let counted = connection.prepare_cached(sql)?.query_row((), |row| row.get(0));
+            counted.map(to_count)
+        };
+        lanes.held = count("SELECT count(*) FROM task INDEXED BY task_held WHERE queue = 0")?;
+        lanes.scheduled = count("SELECT count(*) FROM task INDEXED BY task_due WHERE queue = 2")?;
+        lanes.blocked = count("SELECT count(*) FROM task INDEXED BY task_blocked WHERE queue = 3")?;
+        Ok(lanes)
+    }
+}
+
+impl Line {
+    fn load(&mut self, connection: &Connection, priority: Priority) -> rusqlite::Result<()> {
+        let first: Option<i64> = connection
+            .prepare_cached(
+                "SELECT min(first) FROM (SELECT min(turn) AS first FROM task INDEXED BY task_ready \
+                 WHERE queue = 1 AND priority = ?1 GROUP BY lane)",
+            )?
+            .query_row([Urgency(priority)], |row| row.get(0))?;
+        self.present = first.unwrap_or(0);
+        let mut statement = connection.prepare_cached(
+            "SELECT lane, user_id, count(*), max(turn) FROM task INDEXED BY task_ready \
+             WHERE queue = 1 AND priority = ?1 GROUP BY lane, user_id",
+        )?;
+        let mut rows = statement.query([Urgency(priority)])?;
+        while let Some(row) = rows.next()? {
+            let owner = row.get::<_, Option<Id>>(1)?.map(|id| UserId::from_uuid(id.0));
+            let (count, last): (i64, i64) = (row.get(2)?, row.get(3)?);
+            let ready = self.ready.entry(row.get(0)?).or_default();
+            *ready = ready.saturating_add(to_count(count));
+            let known = self.last_turns.entry(owner).or_insert(last);
+            *known = last.max(*known);
+        }
+        Ok(())
+    }
+}
+
+/// What tasks have in common that are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Sort {
+    pub(super) owner: Option<UserId>,
+    pub(super) status: TaskStatus,
+    pub(super) priority: Priority,
+    /// 0 for what has no plugin.
+    pub(super) lane: i64,
+}
+
+/// What the writer remembers of tasks: the queue, and counts not yet written.
+#[derive(Debug, Default)]
+pub(super) struct TaskLedger {
+    lanes: Option<Lanes>,
+    counts: HashMap<Sort, i64>,
+}
+
+impl TaskLedger {
+    /// The queue, counted anew when it was forgotten.
+    pub(super) fn lanes(&mut self, connection: &Connection) -> rusqlite::Result<&mut Lanes> {
+        match &mut self.lanes {
+            Some(lanes) => Ok(lanes),
+            empty @ None => Ok(empty.insert(Lanes::load(connection)?)),
+        }
+    }
+
+    /// Counts a task in.
+    pub(super) fn add(&mut self, sort: Sort) {
+        let count = self.counts.entry(sort).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Counts a task out.
+    pub(super) fn remove(&mut self, sort: Sort) {
+        let count = self.counts.entry(sort).or_default();
+        *count = count.saturating_sub(1);
+    }
+
+    /// Notes where an isolated step begins, all counts before it being written.
+    pub(super) fn begin_step(&mut self) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.has_changed = false;
+        }
+    }
+
+    /// Forgets what an isolated step did since it began.
+    pub(super) fn undo_step(&mut self) {
+        self.counts.clear();
+        // Counting anew costs too much for every refusal; what was counted during the step saw what is undone.
+        self.lanes = self.lanes.take().filter(|lanes| !lanes.has_changed);
+    }
+
+    /// Writes the counts of this transaction.
+    pub(super) fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.counts.is_empty() {
+            return Ok(());
+        }
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO task_count (user_id, status, priority, lane, count) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (user_id, status, priority, lane) DO UPDATE SET count = count + ?5",
+        )?;
+        for (sort, count) in self.counts.drain().filter(|(_, count)| *count != 0) {
+            let owner = sort.owner.map(|id| *id.as_uuid().as_bytes());
+            statement.execute(params![
+                owner.as_ref().map_or(&[][..], |bytes| bytes.as_slice()),
+                Status(sort.status),
+                Urgency(sort.priority),
+                sort.lane,
+                count
+            ])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! Where tasks stand, and the one way in which that changes.
+
+use model::{ExecutionId, Failure, Priority, Standing, TaskId, TaskKind, TaskStatus, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::FromSqlError};
+
+use super::row::read_standing;
+use crate::sqlite::{
+    column::{Id, Moment, Status, Urgency},
+    lanes::{Lanes, Place, Sort, TaskLedger},
+};
+
+/// The columns of a task `t` that it is placed by, in the order in which they are read.
+pub(super) const PLACED: &str = "t.kind, t.status, t.attempt, t.retry_count, t.max_retries, t.stall_count, \
+    t.max_stalls, t.unmet, t.due_at, t.worker, t.lease_until, t.seq, t.id, t.user_id, t.priority, t.lane, t.queue, \
+    t.turn, t.ready_at";
+
+/// A task, as far as it decides what may become of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) seq: i64,
+    pub(super) id: TaskId,
+    pub(super) user_id: Option<UserId>,
+    pub(super) priority: Priority,
+    /// The number of its plugin; `None` for a to-do.
+    pub(super) lane: Option<i64>,
+    pub(super) standing: Standing,
+    /// Where it stands in the queue; `None` for what isn't a job, or has ended.
+    pub(super) place: Option<Place>,
+    /// When it became ready last.
+    pub(super) ready_at: Option<Timestamp>,
+}
+
+/// What becomes of a task: begins as [`Placed::to`].
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) standing: Standing,
+    pub(super) priority: Priority,
+    /// Another error; the inner `None` removes it.
+    pub(super) error: Option<Option<Failure>>,
+    /// The call that its result is to be read from.
+    pub(super) call: Option<ExecutionId>,
+    pub(super) now: Timestamp,
+}
+
+/// Looks up where a task stands, whosever it is.
+pub(super) fn find_placed(connection: &Connection, id: TaskId) -> rusqlite::Result<Option<Placed>> {
+    let sql = format!("SELECT {PLACED} FROM task t WHERE t.id = ?1");
+    connection
+        .prepare_cached(&sql)?
+        .query_row([Id(id.as_uuid())], Placed::read)
+        .optional()
+}
+
+/// The place of a task with this standing; the turn of a ready one is yet to be given.
+pub(super) fn place_of(standing: &Standing, now: Timestamp) -> Option<Place> {
+    if standing.kind != TaskKind::Job {
+        return None;
+    }
+    match standing.status {
+        TaskStatus::InProgress => Some(Place::Held),
+        TaskStatus::Pending if standing.unmet > 0 => Some(Place::Blocked),
+        TaskStatus::Pending if standing.due_at > now => Some(Place::Scheduled),
+        TaskStatus::Pending => Some(Place::Ready { turn: 0 }),
+        TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Cancelled => None,
+    }
+}
+
+impl Placed {
+    /// Reads a row of [`PLACED`].
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            standing: read_standing(row)?,
+            seq: row.get(11)?,
+            id: TaskId::from_uuid(row.get::<_, Id>(12)?.0),
+            user_id: row.get::<_, Option<Id>>(13)?.map(|id| UserId::from_uuid(id.0)),
+            priority: row.get::<_, Urgency>(14)?.0,
+            lane: row.get(15)?,
+            place: match row.get::<_, Option<i64>>(16)? {
+                None => None,
+                Some(0) => Some(Place::Held),
+                Some(1) => Some(Place::Ready { turn: row.get(17)? }),
+                Some(2) => Some(Place::Scheduled),
+                Some(3) => Some(Place::Blocked),
+                Some(other) => return Err(FromSqlError::OutOfRange(other).into()),
+            },
+            ready_at: row.get::<_, Option<Moment>>(18)?.map(|moment| moment.0),
+        })
+    }
+
+    /// A change to this standing, and to nothing else yet.
+    pub(super) fn to(&self, standing: Standing, now: Timestamp) -> Change {
+        Change {
+            standing,
+            priority: self.priority,
+            error: None,
+            call: None,
+            now,
+        }
+    }
+
+    /// With what it is counted together.
+    pub(super) fn sort(&self) -> Sort {
+        Sort {
+            owner: self.user_id,
+            status: self.standing.status,
+            priority: self.priority,
+            lane: self.lane.unwrap_or(0),
+        }
+    }
+
+    /// Writes what becomes of the task: its row, its place in the queue, the counts, and, when it comes into a final
+    /// state, that those that depend on it are to be told. Gives where it stands then.
+    ///
+    /// Outside an isolated step, a failure of it tears the transaction.
+    pub(super) fn change(
+        &self,
+        connection: &Connection,
+        tasks: &mut TaskLedger,
+        change: Change,
+    ) -> rusqlite::Result<Self> {
+        let after = self.after(tasks.lanes(connection)?, &change);
+        if self.sort() != after.sort() {
+            tasks.remove(self.sort());
+            tasks.add(after.sort());
+        }
+        let stays =
+            self.standing.status == after.standing.status && self.standing.lease == after.standing.lease;
+        if stays && change.error.is_none() && change.call.is_none() {
+            after.write_place(connection, self, change.now)?;
+        } else {
+            after.write(connection, change)?;
+        }
+        if after.standing.status.is_final() && !self.standing.status.is_final() {
+            keep_end(connection, self.id)?;
+        }
+        Ok(after)
+    }
+
+    /// Removes the task, with what belongs to it alone.
+    ///
+    /// Outside an isolated step, a failure of it tears the transaction.
+    pub(super) fn remove(&self, connection: &Connection, tasks: &mut TaskLedger) -> rusqlite::Result<()> {
+        if let Some(place) = self.place {
+            let lane = self.lane.unwrap_or(0);
+            tasks.lanes(connection)?.leave(place, self.priority, lane);
+        }
+        tasks.remove(self.sort());
+        connection
+            .prepare_cached("DELETE FROM task WHERE seq = ?1")?
+            .execute([self.seq])?;
+        let mut others = vec![
+            "DELETE FROM task_dependency WHERE task_id = ?1",
+            "DELETE FROM task_settlement WHERE task_id = ?1",
+        ];
+        if self.standing.kind == TaskKind::Recurring {
+            others.push("DELETE FROM recurrence WHERE task_id = ?1");
+        }
+        for sql in others {
+            connection.prepare_cached(sql)?.execute([Id(self.id.as_uuid())])?;
+        }
+        Ok(())
+    }
+
+    fn after(&self, lanes: &mut Lanes, change: &Change) -> Self {
+        let mut after = Self {
+            standing: change.standing,
+            priority: change.priority,
+            place: place_of(&change.standing, change.now),
+            ..*self
+        };
+        let number = |place: Option<Place>| place.map(Place::number);
+        if number(self.place) == number(after.place) && self.priority == after.priority {
+            after.place = self.place;
+            return after;
+        }
+        after.ready_at = match (self.place, after.place) {
+            (Some(Place::Scheduled), Some(Place::Ready { .. })) => Some(change.standing.due_at),
+            (Some(Place::Ready { .. }), Some(Place::Ready { .. })) | (_, Some(Place::Held) | None) => {
+                self.ready_at
+            }
+            (_, Some(Place::Ready { .. })) => Some(change.now),
+            (_, Some(Place::Scheduled | Place::Blocked)) => None,
+        };
+        let lane = self.lane.unwrap_or(0);
+        if let Some(place) = self.place {
+            lanes.leave(place, self.priority, lane);
+        }
+        if let (Some(Place::Ready { turn }), Some(Place::Held)) = (self.place, after.place) {
+            lanes.pass(self.priority, turn);
+        }
+        after.place = after
+            .place
+            .map(|place| lanes.enter(place, after.priority, lane, self.user_id));
+        after
+    }
+
+    fn turn(&self) -> Option<i64> {
+        match self.place {
+            Some(Place::Ready { turn }) => Some(turn),
+            Some(Place::Held | Place::Scheduled | Place::Blocked) | None => None,
+        }
+    }
+
+    /// Writes a change of all but status, lease and error: it leaves the indexes by status alone.
+    fn write_place(&self, connection: &Connection, before: &Self, now: Timestamp) -> rusqlite::Result<()> {
+        let (standing, ready_at) = (&self.standing, self.ready_at.map(Moment));
+        // That its time came is no change of a task.
+        let is_changed = self.standing != before.standing || self.priority != before.priority;
+        connection
+            .prepare_cached(
+                "UPDATE task SET priority = ?2, queue = ?3, turn = ?4, due_at = ?5, ready_at = ?6, unmet = ?7, \
+                 retry_count = ?8, max_retries = ?9, stall_count = ?10, max_stalls = ?11, \
+                 updated_at = coalesce(?12, updated_at) WHERE seq = ?1",
+            )?
+            .execute(params![
+                self.seq,
+                Urgency(self.priority),
+                self.place.map(Place::number),
+                self.turn(),
+                Moment(standing.due_at),
+                ready_at,
+                standing.unmet,
+                standing.retry_count,
+                standing.max_retries,
+                standing.stall_count,
+                standing.max_stalls,
+                is_changed.then_some(Moment(now)),
+            ])
+            .map(|_| ())
+    }
+
+    fn write(&self, connection: &Connection, change: Change) -> rusqlite::Result<()> {
+        let (standing, now) = (&self.standing, Moment(change.now));
+        let has_error = change.error.is_some();
+        let error = change.error.flatten();
+        let (code, message) = error.map(|error| (error.code, error.message)).unzip();
+        let is_begun = standing.status == TaskStatus::InProgress;
+        connection
+            .prepare_cached(
+                "UPDATE task SET status = ?2, priority = ?3, queue = ?4, turn = ?5, due_at = ?6, ready_at = ?7, \
+                 attempt = ?8, retry_count = ?9, max_retries = ?10, stall_count = ?11, max_stalls = ?12, unmet = ?13, \
+                 worker = ?14, lease_until = ?15, started_at = coalesce(?16, started_at), finished_at = ?17, \
+                 updated_at = ?18, execution_id = coalesce(?19, execution_id), progress = NULL, \
+                 error_code = CASE WHEN ?20 THEN ?21 ELSE error_code END, \
+                 error_message = CASE WHEN ?20 THEN ?22 ELSE error_message END WHERE seq = ?1",
+            )?
+            .execute(params![
+                self.seq,
+                Status(standing.status),
+                Urgency(self.priority),
+                self.place.map(Place::number),
+                self.turn(),
+                Moment(standing.due_at),
+                self.ready_at.map(Moment),
+                standing.attempt,
+                standing.retry_count,
+                standing.max_retries,
+                standing.stall_count,
+                standing.max_stalls,
+                standing.unmet,
+                standing.lease.map(|lease| Id(lease.worker.as_uuid())),
+                standing.lease.map(|lease| Moment(lease.until)),
+                is_begun.then_some(now),
+                standing.status.is_final().then_some(now),
+                now,
+                change.call.map(|id| Id(id.as_uuid())),
+                has_error,
+                code,
+                message,
+            ])
+            .map(|_| ())
+    }
+}
+
+/// Keeps that a task ended, if there are others that are to be told.
+fn keep_end(connection: &Connection, id: TaskId) -> rusqlite::Result<()> {
+    let has_dependents = connection
+        .prepare_cached("SELECT 1 FROM task_dependency WHERE depends_on = ?1 AND is_told = 0")?
+        .exists([Id(id.as_uuid())])?;
+    if has_dependents {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO task_settlement (task_id) VALUES (?1)")?
+            .execute([Id(id.as_uuid())])?;
+    }
+    Ok(())
+}
