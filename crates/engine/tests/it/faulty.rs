@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -24,7 +25,41 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 /// A method's name.
-type Method = &'static str;
+pub(crate) type Method = &'static str;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It has its effect, and its caller is told.
+    Done,
+    /// It has no effect, and its caller is told so.
+    Refused,
+    /// It has its effect, and its caller is told that something failed.
+    Forgotten,
+    /// It has its effect, and its caller never hears of it.
+    Unheard,
+}
+
+/// Says when each call happens, and what becomes of it.
+#[async_trait]
+pub(crate) trait Director: Send + Sync {
+    /// Waits until the call may happen.
+    async fn admit(&self, method: Method) -> Fate;
+
+    /// Hears that a call that was admitted has met its fate.
+    fn ended(&self);
+}
+
+/// Tells the director that a call has met its fate, even when it is dropped before.
+struct Directed<'a>(Option<&'a dyn Director>);
+
+impl Drop for Directed<'_> {
+    fn drop(&mut self) {
+        if let Some(director) = self.0 {
+            director.ended();
+        }
+    }
+}
 
 /// Wraps a store.
 pub(crate) struct Faulty {
@@ -34,6 +69,8 @@ pub(crate) struct Faulty {
     failing: Mutex<HashMap<Method, usize>>,
     forgetful: Mutex<HashMap<Method, usize>>,
     held: Mutex<HashMap<Method, Arc<Hold>>>,
+    director: Option<Arc<dyn Director>>,
+    is_shared: bool,
 }
 
 /// A method whose calls wait.
@@ -57,12 +94,23 @@ impl Hold {
 impl Faulty {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
         Self {
-            inner,
             calls: AtomicUsize::new(0),
             failing_call: AtomicUsize::new(usize::MAX),
             failing: Mutex::default(),
             forgetful: Mutex::default(),
             held: Mutex::default(),
+            director: None,
+            is_shared: inner.is_shared(),
+            inner,
+        }
+    }
+
+    /// A store whose calls are directed, and that says of itself whether others use it too.
+    pub(crate) fn directed(inner: Arc<dyn Store>, director: Arc<dyn Director>, is_shared: bool) -> Self {
+        Self {
+            director: Some(director),
+            is_shared,
+            ..Self::new(inner)
         }
     }
 
@@ -98,7 +146,28 @@ impl Faulty {
         hold
     }
 
-    async fn pass(&self, method: Method) -> Result<()> {
+    /// Waits for a call's turn, and lets it happen if it is to.
+    async fn call<T>(&self, method: Method, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let fate = self.fate_of(method).await;
+        let directed = Directed(self.director.as_deref());
+        if fate == Fate::Refused {
+            return Err(Error::unavailable("the store fails on purpose"));
+        }
+        let given = call.await;
+        drop(directed);
+        match fate {
+            Fate::Forgotten if given.is_ok() => {
+                Err(Error::unavailable("the store fails on purpose, after the fact"))
+            }
+            Fate::Unheard => pending().await,
+            Fate::Done | Fate::Refused | Fate::Forgotten => given,
+        }
+    }
+
+    async fn fate_of(&self, method: Method) -> Fate {
+        if let Some(director) = &self.director {
+            return director.admit(method).await;
+        }
         let hold = self.held.lock().get(method).cloned();
         if let Some(hold) = hold {
             hold.reached.add_permits(1);
@@ -106,17 +175,12 @@ impl Faulty {
         }
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if take(&self.failing, method) || call == self.failing_call.load(Ordering::SeqCst) {
-            return Err(Error::unavailable("the store fails on purpose"));
+            Fate::Refused
+        } else if take(&self.forgetful, method) {
+            Fate::Forgotten
+        } else {
+            Fate::Done
         }
-        Ok(())
-    }
-
-    /// Passes on what a call gave, or forgets it.
-    fn answer<T>(&self, method: Method, given: Result<T>) -> Result<T> {
-        if given.is_ok() && take(&self.forgetful, method) {
-            return Err(Error::unavailable("the store fails on purpose, after the fact"));
-        }
-        given
     }
 }
 
@@ -136,9 +200,7 @@ macro_rules! forward {
         #[async_trait]
         impl $port for Faulty {
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$given> {
-                self.pass(stringify!($name)).await?;
-                let given = self.inner.$name($($argument),*).await;
-                self.answer(stringify!($name), given)
+                self.call(stringify!($name), self.inner.$name($($argument),*)).await
             })*
         }
     };
@@ -250,16 +312,14 @@ impl Store for Faulty {
     }
 
     fn is_shared(&self) -> bool {
-        self.inner.is_shared()
+        self.is_shared
     }
 
     async fn ping(&self) -> Result<Duration> {
-        self.pass("ping").await?;
-        self.inner.ping().await
+        self.call("ping", self.inner.ping()).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.pass("close").await?;
-        self.inner.close().await
+        self.call("close", self.inner.close()).await
     }
 }

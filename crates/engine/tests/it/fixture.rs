@@ -29,8 +29,8 @@ pub(crate) const ADMIN_KEY: &str = "the operator's key for tests";
 pub(crate) struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    fn starting_at(text: &str) -> Self {
-        let start: Timestamp = text.parse().unwrap();
+    /// A clock that shows `start`.
+    pub(crate) fn at(start: Timestamp) -> Self {
         Self(AtomicI64::new(start.as_millis()))
     }
 
@@ -59,6 +59,16 @@ pub(crate) struct CountingIds {
     next: AtomicU64,
 }
 
+impl CountingIds {
+    /// Identifiers that differ from those of others that count from elsewhere.
+    pub(crate) fn counting_from(next: u64, clock: Arc<ManualClock>) -> Self {
+        Self {
+            clock,
+            next: AtomicU64::new(next),
+        }
+    }
+}
+
 impl Ids for CountingIds {
     fn next(&self) -> Uuid {
         const VERSION: u128 = 7 << 76;
@@ -71,6 +81,13 @@ impl Ids for CountingIds {
 
 /// Bytes that look random and are the same in each run.
 pub(crate) struct SeededEntropy(AtomicU64);
+
+impl SeededEntropy {
+    /// The bytes of a seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
@@ -146,13 +163,10 @@ impl Default for WorldBuilder {
 impl WorldBuilder {
     /// Makes the world, on an empty store.
     pub(crate) fn build(self) -> World {
-        let clock = Arc::new(ManualClock::starting_at("2026-06-01T12:00:00Z"));
-        let ids = Arc::new(CountingIds {
-            clock: Arc::clone(&clock),
-            next: AtomicU64::new(1),
-        });
+        let clock = Arc::new(ManualClock::at("2026-06-01T12:00:00Z".parse().unwrap()));
+        let ids = Arc::new(CountingIds::counting_from(1, Arc::clone(&clock)));
         let surroundings = Surroundings {
-            entropy: Arc::new(SeededEntropy(AtomicU64::new(42))),
+            entropy: Arc::new(SeededEntropy::new(42)),
             seen: Arc::default(),
             directory: tempfile::tempdir().unwrap(),
             builder: self,
