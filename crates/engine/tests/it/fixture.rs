@@ -191,8 +191,18 @@ impl Surroundings {
     fn start(self) -> World {
         let store = SqliteStore::open(self.directory.path(), &SqliteOptions::default()).unwrap();
         let store = (self.builder.wrap_store)(Arc::new(store));
+        World {
+            engine: self.engine_on(&store),
+            clock: Arc::clone(&self.clock),
+            seen: Arc::clone(&self.seen),
+            store,
+            surroundings: self,
+        }
+    }
+
+    fn engine_on(&self, store: &Arc<dyn Store>) -> Engine {
         let ports = Ports {
-            store: Arc::clone(&store),
+            store: Arc::clone(store),
             limiter: Arc::new(LocalRateLimiter::new(1000)),
             runtimes: self.builder.runtimes.clone(),
             clock: Arc::clone(&self.clock) as _,
@@ -200,13 +210,7 @@ impl Surroundings {
             entropy: Arc::clone(&self.entropy) as _,
             observer: Arc::clone(&self.seen) as _,
         };
-        World {
-            engine: Engine::new(ports, self.builder.settings.clone()).unwrap(),
-            clock: Arc::clone(&self.clock),
-            seen: Arc::clone(&self.seen),
-            store,
-            surroundings: self,
-        }
+        Engine::new(ports, self.builder.settings.clone()).unwrap()
     }
 }
 
@@ -266,6 +270,11 @@ impl World {
         drop((engine, store));
         set(&mut surroundings.builder.settings);
         surroundings.start()
+    }
+
+    /// Another engine on the same store, as a second process has one.
+    pub(crate) fn another_engine(&self) -> Engine {
+        self.surroundings.engine_on(&self.store)
     }
 
     /// Where the store is.
