@@ -20,6 +20,8 @@ use super::{
     column::{Id, Moment, to_count},
 };
 
+pub(super) use self::row::list_of_task;
+
 #[async_trait]
 impl ExecutionStore for SqliteStore {
     async fn record_execution(&self, execution: Execution) -> Result<()> {

@@ -7,7 +7,7 @@ use model::{
     UserId,
 };
 use rusqlite::{
-    Connection, OptionalExtension as _, Row,
+    Connection, OptionalExtension as _, Row, params,
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
@@ -30,6 +30,22 @@ pub(super) fn find(connection: &Connection, id: ExecutionId) -> rusqlite::Result
         .prepare_cached(&sql)?
         .query_row([Id(id.as_uuid())], read_execution)
         .optional()
+}
+
+/// The last up to `limit` calls that were made for a task, the latest first.
+pub(in crate::sqlite) fn list_of_task(
+    connection: &Connection,
+    task: TaskId,
+    limit: u16,
+) -> rusqlite::Result<Vec<Execution>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM execution e INDEXED BY execution_by_task \
+         CROSS JOIN call_series s ON s.id = e.series WHERE e.task_id = ?1 ORDER BY e.id DESC LIMIT ?2"
+    );
+    connection
+        .prepare_cached(&sql)?
+        .query_map(params![Id(task.as_uuid()), limit], read_execution)?
+        .collect()
 }
 
 /// Tells whether an execution is there and somebody's own.
