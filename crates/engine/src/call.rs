@@ -2,11 +2,12 @@
 
 mod entry;
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use model::{
     ActionName, Error, ErrorCode, ErrorKind, ExecutionId, Permission, PluginName, Principal, Result, Source,
+    UserId,
 };
 use serde_json::Value;
 use tokio::time::timeout;
@@ -16,6 +17,7 @@ use crate::{
     registry::{Excess, Extent, Held, Ready, overloaded},
 };
 use entry::Entry;
+pub(crate) use entry::{Attempted, Trial};
 
 /// How deep a payload may be; the reader of JSON and the stores go deeper.
 const PAYLOAD_LEVELS: usize = 64;
@@ -25,6 +27,9 @@ const RESULT_EXTENT: Extent = Extent {
     bytes: 8 * 1024 * 1024,
     levels: 64,
 };
+
+/// How long a try of a task waits for its turn at a plugin that takes no more calls at once.
+const TASK_TURN_WAIT: Duration = Duration::from_millis(250);
 
 /// The most characters of a plugin's error message that are kept and shown.
 const MAX_MESSAGE_CHARS: usize = 1_000;
@@ -57,6 +62,26 @@ pub struct Executed {
     pub duration: Duration,
 }
 
+/// A try of a task, as its worker wants the call to be made.
+pub(crate) struct TaskCall {
+    /// On whose behalf, or why nothing may be called.
+    pub(crate) permitted: Result<Arc<Principal>>,
+    /// Whose task it is; `None` for the operator.
+    pub(crate) user_id: Option<UserId>,
+    /// The call.
+    pub(crate) request: CallRequest,
+    /// Which try of which task, and who hears of its progress.
+    pub(crate) trial: Trial,
+    /// How long it may take; the action's own limit when `None`.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// How long a call waits and runs at most.
+struct Limits {
+    turn: Duration,
+    call: Duration,
+}
+
 impl Engine {
     /// Calls an action and keeps the call in the history, durably, whatever becomes of it.
     ///
@@ -76,13 +101,56 @@ impl Engine {
         client: &Client,
     ) -> Result<Executed> {
         let permitted = principal.require(&Permission::ExecutePlugin(request.plugin.clone()));
-        let mut entry = Entry::accept(&self.parts, principal, request, client)?;
+        let user_id = principal.user_id();
+        let mut entry = Entry::accept(&self.parts, user_id, request, client, Trial::default())?;
         let admitted = permitted.and_then(|()| self.admit(&mut entry));
         let outcome = match admitted {
-            Ok((held, ready)) => perform(&mut entry, held, ready).await,
+            Ok((held, ready)) => {
+                let limits = Limits {
+                    turn: ready.timeout,
+                    call: ready.timeout,
+                };
+                perform(&mut entry, held, ready, limits).await
+            }
             Err(refusal) => Err(refusal),
         };
         entry.close(outcome).await
+    }
+
+    /// Makes the call of a try of a task: as [`Self::execute`] does, but its end isn't recorded yet. That is up to the
+    /// caller, together with what becomes of the task. The call is cancelled when `stopped` gives the reason.
+    ///
+    /// A call waits only for a moment for its turn, since other tasks may have better use for the worker.
+    pub(crate) async fn execute_task(
+        &self,
+        call: TaskCall,
+        stopped: impl Future<Output = Error>,
+    ) -> Attempted {
+        let permission = Permission::ExecutePlugin(call.request.plugin.clone());
+        let permitted = call
+            .permitted
+            .and_then(|principal| principal.require(&permission));
+        let client = Client::default();
+        let accepted = Entry::accept(&self.parts, call.user_id, call.request, &client, call.trial);
+        let mut entry = match accepted {
+            Ok(entry) => entry,
+            Err(error) => return Attempted::not_made(error),
+        };
+        let made = async {
+            permitted?;
+            let (held, ready) = self.admit(&mut entry)?;
+            let limits = Limits {
+                turn: TASK_TURN_WAIT,
+                call: call.timeout.unwrap_or(ready.timeout),
+            };
+            perform(&mut entry, held, ready, limits).await
+        };
+        let outcome = tokio::select! {
+            biased;
+            reason = stopped => Err(reason),
+            outcome = made => outcome,
+        };
+        entry.settle(outcome).await
     }
 
     /// Finds the action and checks the payload against it.
@@ -111,21 +179,22 @@ impl Engine {
 }
 
 /// Waits for a turn, records what must be recorded before, calls, and checks what comes back.
-async fn perform(entry: &mut Entry, held: &Held, ready: &Ready) -> Result<Value> {
-    let turn = timeout(ready.timeout, held.gate.enter()).await;
+async fn perform(entry: &mut Entry, held: &Held, ready: &Ready, limits: Limits) -> Result<Value> {
+    let turn = timeout(limits.turn, held.gate.enter()).await;
     let turn = turn.unwrap_or_else(|_elapsed| Err(overloaded()))?;
-    let call = entry.call(ready.timeout);
+    let call = entry.call(limits.call);
     if !ready.is_read_only {
         entry.open().await?;
     }
+    entry.note_made();
     // Made inside, so that a panic before the first await is caught too.
     let running = AssertUnwindSafe(async { held.runtime.call(call).await }).catch_unwind();
-    let outcome = timeout(ready.timeout, running).await;
+    let outcome = timeout(limits.call, running).await;
     drop(turn);
     let result = match outcome {
         Ok(Ok(outcome)) => outcome.map_err(as_plugin_failure)?,
         Ok(Err(_panic)) => return Err(Error::bug("a plugin panicked")),
-        Err(_elapsed) => return Err(timed_out(ready.timeout)),
+        Err(_elapsed) => return Err(timed_out(limits.call)),
     };
     require_acceptable(ready, &result)?;
     Ok(result)

@@ -21,7 +21,7 @@ impl Engine {
     pub async fn health(&self) -> HealthReport {
         self.parts
             .pulse
-            .report(self.parts.store.as_ref(), &self.parts.plugins)
+            .report(self.parts.store.as_ref(), &self.parts.plugins, &self.parts.queue)
             .await
     }
 

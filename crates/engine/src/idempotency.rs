@@ -267,6 +267,7 @@ fn caller(principal: Option<&Principal>) -> String {
         Credential::Session(_) => "session",
         Credential::Key(_) => "key",
         Credential::AdminKey | Credential::CommandLine => "operator",
+        Credential::Worker => "worker",
     };
     let scopes: Vec<_> = principal
         .scopes

@@ -30,8 +30,10 @@ mod idempotency;
 mod schedule;
 mod task;
 mod health;
+mod backlog;
 mod janitor;
 
+pub use backlog::Backlog;
 pub use call::{CallRequest, Executed};
 pub use cursor::{Listing, PageQuery};
 pub use idempotency::{
@@ -43,7 +45,8 @@ pub use parts::{Client, Engine, Ports, Settings};
 pub use plugin::PluginView;
 pub use principal::Presented;
 pub use pulse::{HealthReport, PluginHealth};
+pub use queue::{WorkerHealth, WorkerState};
 pub use schedule::{ScheduleRequest, ScheduleUpdate};
 pub use session::{SignIn, SignedIn, TokenPair};
-pub use task::{TaskRequest, TaskRun, TaskUpdate};
+pub use task::{ClaimStep, TaskRequest, TaskRun, TaskUpdate, Worker};
 pub use user::{ProfileChange, Registration};

@@ -9,7 +9,10 @@ use arc_swap::ArcSwapOption;
 use model::{Error, ErrorCode, Health, Store};
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::registry::Registry;
+use crate::{
+    queue::{QueueHandle, WorkerHealth},
+    registry::Registry,
+};
 
 /// How old a report may be.
 const FRESH: Duration = Duration::from_secs(1);
@@ -33,8 +36,24 @@ pub struct HealthReport {
     pub store_kind: &'static str,
     /// How long a read took; `None` when it failed, which was logged.
     pub store_latency: Option<Duration>,
+    /// How the worker of this process is.
+    pub worker: WorkerHealth,
     /// Every plugin's health; an unavailable plugin doesn't make the server unhealthy.
     pub plugins: Vec<PluginHealth>,
+}
+
+/// How the worker is. The store is asked whether tasks are ready only when the worker would be stuck then.
+async fn worker_health(store: &dyn Store, queue: &QueueHandle) -> WorkerHealth {
+    let (idle, awaited) = (queue.worker_health(false), queue.worker_health(true));
+    if idle == awaited {
+        return idle;
+    }
+    match timeout(PING_LIMIT, store.queue_depth()).await {
+        Ok(Ok(depth)) if depth.ready.iter().all(|count| *count == 0) => idle,
+        Ok(Ok(_)) => awaited,
+        // Then it is the store that doesn't work, which is told by itself.
+        Ok(Err(_)) | Err(_) => idle,
+    }
 }
 
 /// The last report.
@@ -46,7 +65,12 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     /// Gives a report that is at most a second old; of all who ask at once, one looks.
-    pub(crate) async fn report(&self, store: &dyn Store, registry: &Registry) -> HealthReport {
+    pub(crate) async fn report(
+        &self,
+        store: &dyn Store,
+        registry: &Registry,
+        queue: &QueueHandle,
+    ) -> HealthReport {
         if let Some(report) = self.fresh() {
             return report;
         }
@@ -54,7 +78,7 @@ impl Pulse {
         if let Some(report) = self.fresh() {
             return report;
         }
-        let report = self.look(store, registry).await;
+        let report = self.look(store, registry, queue).await;
         self.last.store(Some(Arc::new((Instant::now(), report.clone()))));
         report
     }
@@ -65,7 +89,7 @@ impl Pulse {
         (seen_at.elapsed() < FRESH).then(|| report.clone())
     }
 
-    async fn look(&self, store: &dyn Store, registry: &Registry) -> HealthReport {
+    async fn look(&self, store: &dyn Store, registry: &Registry, queue: &QueueHandle) -> HealthReport {
         let answer = timeout(PING_LIMIT, store.ping()).await;
         let answer = answer.unwrap_or_else(|_elapsed| {
             Err(Error::new(
@@ -81,6 +105,7 @@ impl Pulse {
         HealthReport {
             store_kind: store.kind(),
             store_latency: answer.ok(),
+            worker: worker_health(store, queue).await,
             plugins: plugins.collect(),
         }
     }

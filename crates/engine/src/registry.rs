@@ -85,6 +85,12 @@ impl Registry {
         self.names.iter().filter_map(|name| self.held.get(name))
     }
 
+    /// The plugins that take no more calls at this moment.
+    pub(crate) fn saturated(&self) -> impl Iterator<Item = PluginName> {
+        let full = self.held.iter().filter(|(_, held)| held.gate.is_full());
+        full.map(|(name, _)| name.clone())
+    }
+
     /// The longest time that a call of any action may take.
     pub(crate) fn longest_timeout(&self) -> Duration {
         let timeouts = self

@@ -210,7 +210,7 @@ impl Engine {
 pub(crate) fn session_of(principal: &Principal) -> Result<SessionId> {
     match principal.credential {
         Credential::Session(id) => Ok(id),
-        Credential::Key(_) | Credential::AdminKey | Credential::CommandLine => {
+        Credential::Key(_) | Credential::AdminKey | Credential::CommandLine | Credential::Worker => {
             Err(Error::bug("a session was asked of a credential that has none"))
         }
     }

@@ -7,15 +7,22 @@ mod list;
 mod change;
 mod run;
 mod settle;
+mod backoff;
+mod progress;
+mod lease;
+mod attempt;
+mod agenda;
 mod worker;
 
 use model::{Error, Permission, Principal, Result, Task, TaskId};
 
 use crate::{parts::Engine, principal::visible_owner, queue::once_sent};
 
+pub use agenda::ClaimStep;
 pub use change::TaskUpdate;
 pub use run::TaskRun;
 pub use submit::TaskRequest;
+pub use worker::Worker;
 
 impl Engine {
     /// Looks a task up, as a caller sees it.

@@ -26,6 +26,8 @@ pub enum Credential {
     AdminKey,
     /// None: the operator at the command line of the machine.
     CommandLine,
+    /// None: a worker of this server, which does a task of the subject.
+    Worker,
 }
 
 /// A caller whose credential was accepted. Every verb takes it first.

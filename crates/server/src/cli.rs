@@ -157,7 +157,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
 }
 
 fn serve(loaded: Loaded) -> ExitCode {
-    match lifecycle::run(loaded) {
+    match lifecycle::run(loaded, Vec::new()) {
         Ok(code) => code,
         Err(error) => {
             output::complain(&error.to_string());

@@ -57,21 +57,22 @@ pub enum LifecycleError {
     },
 }
 
-/// Serves until SIGTERM or SIGINT, then ends in order: no new requests, those in flight answered, everything written.
+/// Serves and does tasks until SIGTERM or SIGINT, then ends in order: no new requests and tasks, those in flight
+/// answered and done, everything written. `extra_runtimes` hold plugins beside the built-in ones.
 ///
 /// Answers 0 after an orderly end, 128 and the signal's number when a second signal cut it short, 1 when something
 /// could not be written.
 ///
 /// # Errors
 /// [`LifecycleError`] when the server did not start, fit to be shown as it is.
-pub fn run(loaded: Loaded) -> Result<ExitCode, LifecycleError> {
+pub fn run(loaded: Loaded, extra_runtimes: Vec<Arc<dyn model::Runtime>>) -> Result<ExitCode, LifecycleError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let _log = logs::start(&loaded.config.logs, &clock)?;
     for warning in &loaded.warnings {
         tracing::warn!(warning, "look at the configuration");
     }
     let served = runtime().map_err(LifecycleError::Start).and_then(|runtime| {
-        let served = runtime.block_on(serve(&loaded.config));
+        let served = runtime.block_on(serve(&loaded.config, extra_runtimes));
         runtime.shutdown_timeout(THREADS_PATIENCE);
         served
     });
@@ -92,14 +93,17 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(config: &Config) -> Result<ExitCode, LifecycleError> {
+async fn serve(
+    config: &Config,
+    extra_runtimes: Vec<Arc<dyn model::Runtime>>,
+) -> Result<ExitCode, LifecycleError> {
     let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
     let metrics = Arc::new(Metrics::new());
     let Wired {
         engine,
         ids,
         warnings,
-    } = wire::open(config, Arc::<Metrics>::clone(&metrics))?;
+    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extra_runtimes)?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
@@ -114,15 +118,10 @@ async fn serve(config: &Config) -> Result<ExitCode, LifecycleError> {
         stopping.clone(),
     );
     let duties = TaskTracker::new();
-    let pace = Pace {
-        stop: CancellationToken::new(),
-    };
-    for duty in engine.duties() {
-        let pace = pace.clone();
-        duties.spawn(async move { pace.drive(duty).await });
-    }
+    let pace = start_duties(&duties, &engine);
     banner::announce(config, address, &engine).await;
     let mut server = duties.spawn(edge::serve(listener, state, config.shutdown_grace));
+    let worker = duties.spawn(work(engine.clone(), stopping.clone(), config.shutdown_grace));
 
     let mut ended_alone = None;
     tokio::select! {
@@ -138,7 +137,10 @@ async fn serve(config: &Config) -> Result<ExitCode, LifecycleError> {
             Some(ended) => ended,
         };
         let listened_well = ended_well(ended, stopping.is_cancelled());
-        close(&pace, &duties, &engine).await && listened_well
+        // Where the listener ended by itself, the worker wasn't told to stop yet.
+        stopping.cancel();
+        let worked_well = worker.await.inspect_err(|error| tracing::error!(%error, "the worker failed"));
+        close(&pace, &duties, &engine).await && listened_well && worked_well.is_ok()
     };
     tokio::select! {
         biased;
@@ -148,6 +150,21 @@ async fn serve(config: &Config) -> Result<ExitCode, LifecycleError> {
         }
         is_well = end => Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
     }
+}
+
+fn start_duties(tracker: &TaskTracker, engine: &Engine) -> Pace {
+    let pace = Pace {
+        stop: CancellationToken::new(),
+    };
+    for duty in engine.duties() {
+        let pace = pace.clone();
+        tracker.spawn(async move { pace.drive(duty).await });
+    }
+    pace
+}
+
+async fn work(engine: Engine, stopping: CancellationToken, grace: Duration) {
+    engine.work(stopping, grace).await;
 }
 
 /// Tells whether the listener ended because it was asked to.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use model::{
-    ActionName, Call, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure, Observation,
-    PluginName, Principal, ProgressReporter, Result,
+    ActionName, Call, CallTry, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure,
+    Observation, PluginName, ProgressReporter, Result, UserId,
 };
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
@@ -22,6 +22,37 @@ use crate::parts::{Client, Parts};
 /// The most characters of the caller's program's name that are kept.
 const MAX_USER_AGENT_CHARS: usize = 256;
 
+/// Which try of a task a call is, if it is one.
+#[derive(Default)]
+pub(crate) struct Trial {
+    /// Which.
+    pub(crate) call_try: Option<CallTry>,
+    /// Who hears of its progress.
+    pub(crate) progress: ProgressReporter,
+}
+
+/// A try of a task, over.
+#[derive(Debug)]
+pub(crate) struct Attempted {
+    /// The call, ended. `None` when it couldn't be made, for a reason that isn't the task's: nothing is recorded then.
+    pub(crate) execution: Option<Execution>,
+    /// Whether the history holds the call as running already.
+    pub(crate) is_recorded: bool,
+    /// How it went; the result is the execution's.
+    pub(crate) outcome: Result<()>,
+}
+
+impl Attempted {
+    /// Says that nothing was called, for a reason that isn't the task's.
+    pub(crate) fn not_made(error: Error) -> Self {
+        Self {
+            execution: None,
+            is_recorded: false,
+            outcome: Err(error),
+        }
+    }
+}
+
 type Writing = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// The entry of one call. It is written whatever becomes of the call: dropped before its end, the call is
@@ -32,7 +63,10 @@ pub(super) struct Entry {
     plugin: PluginName,
     action: ActionName,
     accepted: Instant,
+    trial: Trial,
     is_name_known: bool,
+    /// Whether the plugin was called.
+    is_made: bool,
     stage: Stage,
     /// A write that has begun: it is finished even when the call is dropped, so that nothing is written twice.
     writing: Option<Writing>,
@@ -44,10 +78,10 @@ pub(super) struct Entry {
 enum Stage {
     /// Nothing yet.
     Unwritten(Box<Execution>),
-    /// That it has begun, once the write under way is done.
-    Opening,
+    /// That it has begun, once the write under way is done. Its payload is in the history only.
+    Opening(Box<Execution>),
     /// That it has begun.
-    Open,
+    Open(Box<Execution>),
     /// All there will be, once the write under way is done.
     Closed,
 }
@@ -59,9 +93,10 @@ impl Entry {
     /// `Unavailable` when the engine is being closed.
     pub(super) fn accept(
         parts: &Arc<Parts>,
-        principal: &Principal,
+        user_id: Option<UserId>,
         request: CallRequest,
         client: &Client,
+        trial: Trial,
     ) -> Result<Self> {
         let running = parts.tasks.token();
         if parts.tasks.is_closed() {
@@ -78,8 +113,8 @@ impl Entry {
             payload: request.payload.unwrap_or_else(|| Value::Object(Map::new())),
             outcome: ExecutionOutcome::Running,
             duration: Duration::ZERO,
-            user_id: principal.user_id(),
-            task: None,
+            user_id,
+            task: trial.call_try,
             source: request.source,
             ip_address: client.ip_address.map(|address| address.to_string()),
             user_agent: client.user_agent.as_deref().map(bounded),
@@ -91,7 +126,9 @@ impl Entry {
             plugin,
             action,
             accepted: Instant::now(),
+            trial,
             is_name_known: false,
+            is_made: false,
             stage: Stage::Unwritten(Box::new(draft)),
             writing: None,
             _running: running,
@@ -111,11 +148,16 @@ impl Entry {
         self.is_name_known = true;
     }
 
+    /// Notes that the plugin is called now.
+    pub(super) fn note_made(&mut self) {
+        self.is_made = true;
+    }
+
     /// What the call works on; `null` once the entry is opened, since the history has it then.
     pub(super) fn payload(&self) -> &Value {
         match &self.stage {
             Stage::Unwritten(draft) => &draft.payload,
-            Stage::Opening | Stage::Open | Stage::Closed => &Value::Null,
+            Stage::Opening(_) | Stage::Open(_) | Stage::Closed => &Value::Null,
         }
     }
 
@@ -134,8 +176,8 @@ impl Entry {
             action: self.action.clone(),
             payload: self.payload().clone(),
             timeout,
-            task: None,
-            progress: ProgressReporter::default(),
+            task: self.trial.call_try,
+            progress: self.trial.progress.clone(),
         }
     }
 
@@ -144,16 +186,60 @@ impl Entry {
     /// # Errors
     /// Those of the store; the call must not be made then, and the history may lack it.
     pub(super) async fn open(&mut self) -> Result<()> {
-        let Stage::Unwritten(draft) = std::mem::replace(&mut self.stage, Stage::Opening) else {
+        let Stage::Unwritten(draft) = std::mem::replace(&mut self.stage, Stage::Closed) else {
             return Err(Error::bug("a call was opened twice"));
         };
-        let opened = self.write(record(&self.parts, *draft)).await;
-        self.stage = if opened.is_ok() {
-            Stage::Open
-        } else {
-            Stage::Closed
+        self.stage = Stage::Opening(Box::new(without_payload(&draft)));
+        self.writing = Some(record(&self.parts, *draft));
+        self.finish_opening().await
+    }
+
+    /// Waits until it is written that the call has begun.
+    async fn finish_opening(&mut self) -> Result<()> {
+        let opened = self.finish_writing().await;
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Opening(begun) if opened.is_ok() => Stage::Open(begun),
+            Stage::Unwritten(_) | Stage::Opening(_) | Stage::Open(_) | Stage::Closed => Stage::Closed,
         };
         opened
+    }
+
+    /// Ends the call of a task, and leaves it to the caller to write that down.
+    ///
+    /// The call counts as not made when the plugin wasn't called for a reason that may pass.
+    pub(super) async fn settle(mut self, outcome: Result<Value>) -> Attempted {
+        let duration = self.accepted.elapsed();
+        if matches!(self.stage, Stage::Opening(_)) {
+            // The call was stopped meanwhile. If this fails, nothing was called, and there is nothing to complete.
+            let _opened = self.finish_opening().await;
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        let is_to_be_repeated = outcome.as_ref().is_err_and(Error::is_retryable);
+        let (draft, is_recorded) = match stage {
+            Stage::Unwritten(_) if !self.is_made && is_to_be_repeated => (None, false),
+            Stage::Unwritten(draft) => (Some(draft), false),
+            Stage::Open(begun) => (Some(begun), true),
+            Stage::Opening(_) | Stage::Closed => (None, false),
+        };
+        let (outcome, recorded) = match outcome {
+            Ok(result) => (Ok(()), ExecutionOutcome::Success(result)),
+            Err(error) => {
+                let failure = ExecutionOutcome::Failure(Failure::from(&error));
+                (Err(error), failure)
+            }
+        };
+        if draft.is_some() {
+            self.observe(&recorded, duration);
+        }
+        Attempted {
+            execution: draft.map(|draft| Execution {
+                outcome: recorded,
+                duration,
+                ..*draft
+            }),
+            is_recorded,
+            outcome,
+        }
     }
 
     /// Writes down how the call ended, and gives it as its caller sees it.
@@ -176,11 +262,11 @@ impl Entry {
                 };
                 self.write(record(&self.parts, ended)).await?;
             }
-            Stage::Open => {
+            Stage::Open(_) => {
                 let completed = complete(&self.parts, self.id, recorded, duration);
                 self.write(completed).await.map_err(end_not_written)?;
             }
-            Stage::Opening | Stage::Closed => {}
+            Stage::Opening(_) | Stage::Closed => {}
         }
         outcome.map(|result| Executed {
             id: self.id,
@@ -194,6 +280,10 @@ impl Entry {
     /// Waits for a write, holding it so that dropping the entry finishes it elsewhere.
     async fn write(&mut self, writing: Writing) -> Result<()> {
         self.writing = Some(writing);
+        self.finish_writing().await
+    }
+
+    async fn finish_writing(&mut self) -> Result<()> {
         let written = poll_fn(|context| match self.writing.as_mut() {
             Some(writing) => writing.as_mut().poll(context),
             None => Poll::Ready(Err(Error::bug("a write was lost"))),
@@ -237,7 +327,7 @@ impl Entry {
                 };
                 record(&self.parts, ended)
             }
-            Stage::Opening | Stage::Open | Stage::Closed => {
+            Stage::Opening(_) | Stage::Open(_) | Stage::Closed => {
                 complete(&self.parts, self.id, cancelled, duration)
             }
         };
@@ -267,6 +357,24 @@ impl Drop for Entry {
             Ok(runtime) => drop(self.parts.tasks.spawn_on(finish, &runtime)),
             Err(_gone) => tracing::warn!(execution = %id, "a call was dropped outside of the runtime"),
         }
+    }
+}
+
+/// A call that has begun, without what only the history needs.
+fn without_payload(draft: &Execution) -> Execution {
+    Execution {
+        id: draft.id,
+        plugin: draft.plugin.clone(),
+        action: draft.action.clone(),
+        payload: Value::Null,
+        outcome: ExecutionOutcome::Running,
+        duration: Duration::ZERO,
+        user_id: draft.user_id,
+        task: draft.task,
+        source: draft.source,
+        ip_address: None,
+        user_agent: None,
+        created_at: draft.created_at,
     }
 }
 

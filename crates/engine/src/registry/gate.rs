@@ -27,6 +27,11 @@ impl Gate {
         }
     }
 
+    /// Tells whether a call would have to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.turns.available_permits() == 0
+    }
+
     /// Waits for a turn, which ends when the answer is dropped.
     ///
     /// # Errors
