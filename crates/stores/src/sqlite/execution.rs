@@ -14,13 +14,15 @@ use model::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use self::record::{Ending, NewRow};
 use super::{
     SqliteStore,
     column::{Id, Moment, to_count},
 };
 
-pub(super) use self::row::list_of_task;
+pub(super) use self::{
+    record::{Ending, NewRow},
+    row::list_of_task,
+};
 
 #[async_trait]
 impl ExecutionStore for SqliteStore {

@@ -41,7 +41,7 @@ impl OutcomeColumns {
 }
 
 /// An execution about to be added. JSON is turned into text where the caller is, not where all callers wait.
-pub(super) struct NewRow {
+pub(in crate::sqlite) struct NewRow {
     id: ExecutionId,
     series: Series,
     user_id: Option<UserId>,
@@ -59,7 +59,7 @@ impl NewRow {
     ///
     /// # Errors
     /// `Invalid` when payload or result can't be kept.
-    pub(super) fn of(execution: Execution) -> Result<Self> {
+    pub(in crate::sqlite) fn of(execution: Execution) -> Result<Self> {
         let status = execution.outcome.status();
         let is_running = status == ExecutionStatus::Running;
         Ok(Self {
@@ -88,7 +88,7 @@ impl NewRow {
     /// Adds the execution and counts it.
     ///
     /// What may be written before the row fails is harmless: an empty series, a wider skew.
-    pub(super) fn insert(self, connection: &Connection, ledger: &mut Ledger) -> Outcome<()> {
+    pub(in crate::sqlite) fn insert(self, connection: &Connection, ledger: &mut Ledger) -> Outcome<()> {
         let status = self.series.status;
         let series = ledger.number(connection, self.series)?;
         ledger.note_skew(connection, self.id.as_uuid(), self.created_at)?;
@@ -124,7 +124,7 @@ impl NewRow {
 }
 
 /// The end of an execution that is recorded as running.
-pub(super) struct Ending {
+pub(in crate::sqlite) struct Ending {
     status: ExecutionStatus,
     duration: Duration,
     outcome: OutcomeColumns,
@@ -135,7 +135,7 @@ impl Ending {
     ///
     /// # Errors
     /// `Invalid` when the result can't be kept; `Bug` when the outcome is no end.
-    pub(super) fn of(outcome: ExecutionOutcome, duration: Duration) -> Result<Self> {
+    pub(in crate::sqlite) fn of(outcome: ExecutionOutcome, duration: Duration) -> Result<Self> {
         let status = outcome.status();
         if status == ExecutionStatus::Running {
             return Err(Error::bug("an execution was to be ended as running"));
@@ -151,7 +151,12 @@ impl Ending {
     ///
     /// # Errors
     /// `Conflict` when it isn't running.
-    pub(super) fn write(self, connection: &Connection, ledger: &mut Ledger, id: ExecutionId) -> Outcome<()> {
+    pub(in crate::sqlite) fn write(
+        self,
+        connection: &Connection,
+        ledger: &mut Ledger,
+        id: ExecutionId,
+    ) -> Outcome<()> {
         match find_running(connection, id)? {
             Some(running) => self.replace(connection, ledger, running),
             None => {

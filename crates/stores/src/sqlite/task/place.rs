@@ -3,7 +3,7 @@
 use model::{ExecutionId, Failure, Priority, Standing, TaskId, TaskKind, TaskStatus, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::FromSqlError};
 
-use super::row::read_standing;
+use super::row::{RawTask, read_standing};
 use crate::sqlite::{
     column::{Id, Moment, Status, Urgency},
     lanes::{Lanes, Place, Sort, TaskLedger},
@@ -85,6 +85,25 @@ impl Placed {
             },
             ready_at: row.get::<_, Option<Moment>>(18)?.map(|moment| moment.0),
         })
+    }
+
+    /// A task that is ready with this turn.
+    pub(super) fn ready(
+        task: &RawTask,
+        (seq, lane, turn): (i64, i64, i64),
+        priority: Priority,
+        ready_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            seq,
+            id: task.id(),
+            user_id: task.user_id(),
+            priority,
+            lane: Some(lane),
+            standing: task.standing(),
+            place: Some(Place::Ready { turn }),
+            ready_at,
+        }
     }
 
     /// A change to this standing, and to nothing else yet.

@@ -1,55 +1,88 @@
 //! The queue of tasks.
 
+mod claim;
+mod finish;
+mod release;
+mod settle;
+mod depth;
+
 use async_trait::async_trait;
 use model::{
     ClaimRequest, Claimed, Hold, Progress, QueueDepth, Released, Result, Settled, TaskEnding, TaskQueue,
     TaskStatus, Timestamp, WorkerId,
 };
 
-use super::unbuilt;
-use crate::sqlite::SqliteStore;
+use self::finish::Finish;
+use crate::sqlite::{SqliteStore, failure::Fault};
 
 #[async_trait]
 impl TaskQueue for SqliteStore {
-    async fn claim_tasks(&self, _request: ClaimRequest) -> Result<Claimed> {
-        Err(unbuilt())
+    async fn claim_tasks(&self, request: ClaimRequest) -> Result<Claimed> {
+        let claimed = self
+            .writer
+            .count(move |connection, ledger| claim::claim(connection, &mut ledger.tasks, &request))
+            .await?;
+        Ok(claimed.into_claimed())
     }
 
     async fn renew_leases(
         &self,
-        _worker: WorkerId,
-        _holds: &[Hold],
-        _lease_until: Timestamp,
+        worker: WorkerId,
+        holds: &[Hold],
+        lease_until: Timestamp,
     ) -> Result<Vec<Hold>> {
-        Err(unbuilt())
+        let holds = holds.to_vec();
+        self.writer
+            .count(move |connection, _| {
+                finish::renew(connection, worker, &holds, lease_until).map_err(Fault::Torn)
+            })
+            .await
     }
 
-    async fn finish_task(&self, _hold: Hold, _ending: TaskEnding) -> Result<TaskStatus> {
-        Err(unbuilt())
+    async fn finish_task(&self, hold: Hold, ending: TaskEnding) -> Result<TaskStatus> {
+        let finish = Finish::of(hold, ending)?;
+        self.writer
+            .count(move |connection, ledger| finish.write(connection, ledger))
+            .await
     }
 
     async fn release_expired(
         &self,
-        _expired_before: Timestamp,
-        _now: Timestamp,
-        _limit: u16,
+        expired_before: Timestamp,
+        now: Timestamp,
+        limit: u16,
     ) -> Result<Vec<Released>> {
-        Err(unbuilt())
+        self.writer
+            .count(move |connection, ledger| {
+                release::release(connection, ledger, (expired_before, now), limit)
+            })
+            .await
     }
 
-    async fn report_progress(&self, _hold: Hold, _progress: Progress, _now: Timestamp) -> Result<()> {
-        Err(unbuilt())
+    async fn report_progress(&self, hold: Hold, progress: Progress, now: Timestamp) -> Result<()> {
+        let text = serde_json::to_string(&progress).map_err(model::Error::bug)?;
+        self.writer
+            .count(move |connection, _| finish::keep_progress(connection, hold, &text, now))
+            .await
     }
 
-    async fn settle_dependents(&self, _now: Timestamp, _limit: u16) -> Result<Settled> {
-        Err(unbuilt())
+    async fn settle_dependents(&self, now: Timestamp, limit: u16) -> Result<Settled> {
+        self.writer
+            .count(move |connection, ledger| settle::settle(connection, &mut ledger.tasks, now, limit))
+            .await
     }
 
-    async fn remove_finished_tasks(&self, _finished_before: Timestamp, _limit: u16) -> Result<u64> {
-        Err(unbuilt())
+    async fn remove_finished_tasks(&self, finished_before: Timestamp, limit: u16) -> Result<u64> {
+        self.writer
+            .count(move |connection, ledger| {
+                settle::remove_finished(connection, &mut ledger.tasks, finished_before, limit)
+            })
+            .await
     }
 
     async fn queue_depth(&self) -> Result<QueueDepth> {
-        Err(unbuilt())
+        self.writer
+            .count(|connection, ledger| Ok(depth::measure(connection, ledger.tasks.lanes(connection)?)?))
+            .await
     }
 }

@@ -122,6 +122,16 @@ impl RawTask {
         })
     }
 
+    /// Its name.
+    pub(super) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Where it stands.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
     /// Whose it is.
     pub(super) fn user_id(&self) -> Option<UserId> {
         self.user_id
