@@ -3,20 +3,21 @@
 mod row;
 mod place;
 mod submit;
+mod steer;
+mod edit;
+mod listing;
+mod overview;
 mod queue;
 mod recurring;
 
 use async_trait::async_trait;
 use model::{
-    Cancelled, Error, Execution, NewTask, Page, PageRequest, Result, Submitted, Task, TaskChange, TaskFilter,
+    Cancelled, Execution, NewTask, Page, PageRequest, Result, Submitted, Task, TaskChange, TaskFilter,
     TaskId, TaskOverview, TaskSort, TaskStore, Timestamp, UserId,
 };
 
-use super::SqliteStore;
-
-fn unbuilt() -> Error {
-    Error::unavailable("not built yet")
-}
+use self::steer::Own;
+use super::{SqliteStore, execution::list_of_task};
 
 #[async_trait]
 impl TaskStore for SqliteStore {
@@ -28,60 +29,63 @@ impl TaskStore for SqliteStore {
         submit::submit_all(self, tasks).await
     }
 
-    async fn find_task(&self, _id: TaskId, _owner: Option<UserId>) -> Result<Option<Task>> {
-        Err(unbuilt())
+    async fn find_task(&self, id: TaskId, owner: Option<UserId>) -> Result<Option<Task>> {
+        let own = Own { id, owner };
+        self.readers.read(move |connection| own.find(connection)).await
     }
 
-    async fn list_tasks(&self, _filter: &TaskFilter, _page: &PageRequest<TaskSort>) -> Result<Page<Task>> {
-        Err(unbuilt())
+    async fn list_tasks(&self, filter: &TaskFilter, page: &PageRequest<TaskSort>) -> Result<Page<Task>> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.readers
+            .read(move |connection| listing::list(connection, &filter, &page))
+            .await
     }
 
-    async fn list_attempts(&self, _id: TaskId, _limit: u16) -> Result<Vec<Execution>> {
-        Err(unbuilt())
+    async fn list_attempts(&self, id: TaskId, limit: u16) -> Result<Vec<Execution>> {
+        self.readers
+            .read(move |connection| Ok(list_of_task(connection, id, limit)?))
+            .await
     }
 
     async fn update_task(
         &self,
-        _id: TaskId,
-        _owner: Option<UserId>,
-        _change: TaskChange,
-        _now: Timestamp,
+        id: TaskId,
+        owner: Option<UserId>,
+        change: TaskChange,
+        now: Timestamp,
     ) -> Result<Option<Task>> {
-        Err(unbuilt())
+        edit::update(self, Own { id, owner }, change, now).await
     }
 
-    async fn delete_task(&self, _id: TaskId, _owner: Option<UserId>) -> Result<Option<Task>> {
-        Err(unbuilt())
+    async fn delete_task(&self, id: TaskId, owner: Option<UserId>) -> Result<Option<Task>> {
+        steer::delete(self, Own { id, owner }).await
     }
 
     async fn cancel_task(
         &self,
-        _id: TaskId,
-        _owner: Option<UserId>,
-        _now: Timestamp,
+        id: TaskId,
+        owner: Option<UserId>,
+        now: Timestamp,
     ) -> Result<Option<Cancelled>> {
-        Err(unbuilt())
+        steer::cancel(self, Own { id, owner }, now).await
     }
 
-    async fn retry_task(&self, _id: TaskId, _owner: Option<UserId>, _now: Timestamp) -> Result<Option<Task>> {
-        Err(unbuilt())
+    async fn retry_task(&self, id: TaskId, owner: Option<UserId>, now: Timestamp) -> Result<Option<Task>> {
+        steer::retry(self, Own { id, owner }, now).await
     }
 
-    async fn hasten_task(
-        &self,
-        _id: TaskId,
-        _owner: Option<UserId>,
-        _now: Timestamp,
-    ) -> Result<Option<Task>> {
-        Err(unbuilt())
+    async fn hasten_task(&self, id: TaskId, owner: Option<UserId>, now: Timestamp) -> Result<Option<Task>> {
+        steer::hasten(self, Own { id, owner }, now).await
     }
 
     async fn task_overview(
         &self,
-        _owner: Option<UserId>,
-        _since: Timestamp,
-        _sample: u32,
+        owner: Option<UserId>,
+        since: Timestamp,
+        sample: u32,
     ) -> Result<TaskOverview> {
-        Err(unbuilt())
+        self.readers
+            .read(move |connection| overview::count(connection, owner, (since, sample)))
+            .await
     }
 }

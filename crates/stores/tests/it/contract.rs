@@ -4,5 +4,8 @@ mod user;
 mod session;
 mod key;
 mod execution;
+mod task;
+mod task_queue;
+mod schedule;
 mod idempotency;
 mod store;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use model::{
-    Account, ActionName, ApiKey, CheckedPassword, Execution, ExecutionId, ExecutionOutcome, Failure,
-    FoldedText, KeyHash, KeyId, KeyName, KeyPrefix, PasswordHash, PasswordReplacement, PluginName, Role,
-    Scopes, SecurityEvent, SecurityEventId, SecurityEventKind, Session, SessionId, Source, Timestamp,
-    TokenDigest, ToolName, User, UserId,
+    Account, ActionName, ApiKey, AttemptEnd, CallTry, CatchUp, CheckedPassword, ClaimRequest, ClaimedTask,
+    Execution, ExecutionId, ExecutionOutcome, Failure, FoldedText, Job, KeyHash, KeyId, KeyName, KeyPrefix,
+    NewTask, PasswordHash, PasswordReplacement, Patience, PluginName, Priority, Recurrence, Role, Scopes,
+    SecurityEvent, SecurityEventId, SecurityEventKind, Session, SessionId, Source, Tag, Tags, TaskEnding,
+    TaskId, TaskTitle, Timestamp, TokenDigest, ToolName, UniqueKey, User, UserId, WorkerId,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -177,4 +178,145 @@ pub(crate) fn failure() -> ExecutionOutcome {
         code: "plugin_failed".into(),
         message: "it fell over".into(),
     })
+}
+
+/// How long the leases of claims last.
+pub(crate) const LEASE: i64 = 15_000;
+
+pub(crate) fn task_id(number: u64) -> TaskId {
+    TaskId::from_uuid(uuid(count(number), number))
+}
+
+/// The number that an id was made of.
+pub(crate) fn number_of(id: TaskId) -> u64 {
+    u64::try_from(id.as_uuid().as_u128() & ((1 << 62) - 1)).unwrap()
+}
+
+/// A task of the first user that only people move.
+pub(crate) fn to_do(number: u64) -> NewTask {
+    NewTask {
+        id: task_id(number),
+        user_id: Some(user_id(1)),
+        title: TaskTitle::parse(&format!("task {number}")).unwrap(),
+        description: None,
+        priority: Priority::Medium,
+        tags: Tags::default(),
+        job: None,
+        patience: Patience::default(),
+        scheduled_at: None,
+        unique_key: None,
+        depends_on: Vec::new(),
+        recurrence: None,
+        schedule_id: None,
+        created_at: moment(count(number)),
+    }
+}
+
+/// A task of the first user that a worker does.
+pub(crate) fn job(number: u64) -> NewTask {
+    NewTask {
+        job: Some(Job {
+            plugin: plugin("sample"),
+            action: action("echo"),
+            payload: json!({ "message": format!("hello {number}") }),
+        }),
+        ..to_do(number)
+    }
+}
+
+pub(crate) fn job_of(owner: u64, number: u64) -> NewTask {
+    NewTask {
+        user_id: Some(user_id(owner)),
+        ..job(number)
+    }
+}
+
+pub(crate) fn job_at(priority: Priority, number: u64) -> NewTask {
+    NewTask {
+        priority,
+        ..job(number)
+    }
+}
+
+/// A job that waits for others.
+pub(crate) fn job_after(depends_on: &[u64], number: u64) -> NewTask {
+    NewTask {
+        depends_on: depends_on.iter().copied().map(task_id).collect(),
+        ..job(number)
+    }
+}
+
+/// A task of the first user of which jobs come; the first at `next_at`.
+pub(crate) fn recurring(number: u64, next_at: i64) -> NewTask {
+    NewTask {
+        recurrence: Some(Recurrence {
+            cron: "30 4 * * MON".into(),
+            timezone: "Europe/Berlin".into(),
+            catch_up: CatchUp::Once,
+            is_paused: false,
+            next_at: Some(moment(next_at)),
+            last_at: None,
+        }),
+        ..job(number)
+    }
+}
+
+pub(crate) fn tags(tags: &[&str]) -> Tags {
+    Tags::new(tags.iter().map(|tag| Tag::parse(tag).unwrap())).unwrap()
+}
+
+pub(crate) fn unique_key(text: &str) -> Option<UniqueKey> {
+    Some(UniqueKey::parse(text).unwrap())
+}
+
+pub(crate) fn worker(number: u64) -> WorkerId {
+    WorkerId::from_uuid(uuid(0, number))
+}
+
+/// What the first worker asks for at `now`.
+pub(crate) fn claim(now: i64, limit: u16) -> ClaimRequest {
+    ClaimRequest {
+        worker: worker(1),
+        now: moment(now),
+        lease_until: moment(now + LEASE),
+        limit,
+        saturated: Vec::new(),
+    }
+}
+
+/// The call that an attempt is: one for each attempt, so that each has its own id.
+pub(crate) fn call_of(claimed: &ClaimedTask, outcome: ExecutionOutcome) -> Execution {
+    let attempt = claimed.task.standing.attempt;
+    let number = number_of(claimed.task.id) + u64::from(attempt) * 1_000_000;
+    let job = claimed.task.job.clone().unwrap();
+    Execution {
+        plugin: job.plugin,
+        action: job.action,
+        payload: job.payload,
+        outcome,
+        user_id: claimed.task.user_id,
+        task: Some(CallTry {
+            task_id: claimed.task.id,
+            attempt,
+        }),
+        source: Source::Task,
+        ip_address: None,
+        user_agent: None,
+        created_at: claimed.task.started_at.unwrap(),
+        ..execution(number)
+    }
+}
+
+/// An attempt's end with the call that it was, which isn't in the history yet.
+pub(crate) fn ending(claimed: &ClaimedTask, end: AttemptEnd, now: i64) -> TaskEnding {
+    let outcome = match end {
+        AttemptEnd::Succeeded => ExecutionOutcome::Success(json!({ "task": number_of(claimed.task.id) })),
+        AttemptEnd::FailedForGood | AttemptEnd::Failed { .. } | AttemptEnd::HandedBack { .. } => failure(),
+    };
+    TaskEnding {
+        end,
+        execution: Some(call_of(claimed, outcome)),
+        is_recorded: false,
+        now: moment(now),
+    }
 }

@@ -5,8 +5,8 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use model::{
-    CallStatistics, CallTry, ErrorCode, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStatus,
-    Source, Store, TaskId, ToolName,
+    CallStatistics, CallTry, ErrorCode, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome,
+    ExecutionStatus, Source, Store, TaskId, ToolName,
 };
 use serde_json::{Value, json};
 
