@@ -349,3 +349,6 @@ impl TaskLedger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
