@@ -8,7 +8,7 @@ mod data_processor;
 mod llm;
 mod sample;
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use model::{Call, Entropy, Error, Health, Plugin, PluginName, Result, Runtime};
@@ -66,7 +66,7 @@ impl Runtime for Builtin {
         let plugin = self
             .find(&call.plugin)
             .ok_or_else(|| Error::not_found("plugin"))?;
-        match plugin.call(call.action.as_str(), call.payload, call.timeout) {
+        match plugin.call(call) {
             Answer::Now(result) => result,
             Answer::Later(result) => result.await,
         }
@@ -84,7 +84,7 @@ trait BuiltinPlugin: Send + Sync {
     }
 
     /// Begins a call; `NotFound` for an action that it doesn't have.
-    fn call(&self, action: &str, payload: Value, timeout: Duration) -> Answer<'_>;
+    fn call(&self, call: Call) -> Answer<'_>;
 }
 
 /// What comes of a call: small work is done at once and needs no future of its own.

@@ -139,7 +139,9 @@ async fn serve(
         let listened_well = ended_well(ended, stopping.is_cancelled());
         // Where the listener ended by itself, the worker wasn't told to stop yet.
         stopping.cancel();
-        let worked_well = worker.await.inspect_err(|error| tracing::error!(%error, "the worker failed"));
+        let worked_well = worker
+            .await
+            .inspect_err(|error| tracing::error!(%error, "the worker failed"));
         close(&pace, &duties, &engine).await && listened_well && worked_well.is_ok()
     };
     tokio::select! {

@@ -98,7 +98,9 @@ fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
 
 /// How many tasks are done at once when nobody says: most of them wait for something else than a core.
 fn tasks_at_once(cores: usize) -> u16 {
-    u16::try_from(cores * 4).unwrap_or(u16::MAX).min(MAX_WORKER_CONCURRENCY)
+    u16::try_from(cores * 4)
+        .unwrap_or(u16::MAX)
+        .min(MAX_WORKER_CONCURRENCY)
 }
 
 fn llm_settings(llm: &Llm) -> LlmSettings {

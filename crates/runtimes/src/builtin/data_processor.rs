@@ -7,9 +7,7 @@ mod transform;
 mod aggregate;
 mod describe;
 
-use std::time::Duration;
-
-use model::{Plugin, PluginName, Result};
+use model::{Call, Plugin, PluginName, Result};
 use serde_json::Value;
 
 use super::{Answer, BuiltinPlugin, offload, payload, schema};
@@ -53,8 +51,9 @@ impl BuiltinPlugin for DataProcessor {
         &self.plugin
     }
 
-    fn call(&self, action: &str, payload: Value, _timeout: Duration) -> Answer<'_> {
-        match action {
+    fn call(&self, call: Call) -> Answer<'_> {
+        let payload = call.payload;
+        match call.action.as_str() {
             "process" => {
                 let is_small = count(&payload, "data") <= FEW_NUMBERS;
                 offload::compute(is_small, || summary::summarize(payload::read(payload)?))

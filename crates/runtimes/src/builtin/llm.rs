@@ -13,7 +13,7 @@ mod describe;
 
 use std::{sync::Arc, time::Duration};
 
-use model::{Entropy, Error, ErrorCode, Health, Plugin, Result, Secret};
+use model::{Call, Entropy, Error, ErrorCode, Health, Plugin, Result, Secret};
 use serde_json::Value;
 
 use self::{
@@ -202,12 +202,12 @@ impl BuiltinPlugin for Llm {
         Health::Unavailable(self.advice(self.default_provider))
     }
 
-    fn call(&self, action: &str, payload: Value, timeout: Duration) -> Answer<'_> {
-        let ask = match action {
+    fn call(&self, call: Call) -> Answer<'_> {
+        let ask = match call.action.as_str() {
             "chat" => Ask::Chat,
             "complete" => Ask::Complete,
             _ => return Answer::unknown_action(),
         };
-        Answer::later(self.answer(ask, payload, timeout))
+        Answer::later(self.answer(ask, call.payload, call.timeout))
     }
 }

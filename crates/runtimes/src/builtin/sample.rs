@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use model::{Action, ActionName, Annotations, Error, ErrorCode, Plugin, PluginName, Result};
+use model::{
+    Action, ActionName, Annotations, Call, Error, ErrorCode, Plugin, PluginName, ProgressReporter, Result,
+};
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Answer, BuiltinPlugin, payload, schema};
 
 const MAX_MESSAGE_CHARS: usize = 100_000;
 const MAX_FAILURE_CHARS: usize = 500;
 const MAX_SLEEP_MILLIS: u64 = 60_000;
+
+/// How often a sleep tells how far it is.
+const SLEEP_PARTS: u32 = 20;
 
 pub(super) struct Sample {
     plugin: Plugin,
@@ -35,12 +41,12 @@ impl BuiltinPlugin for Sample {
         &self.plugin
     }
 
-    fn call(&self, action: &str, payload: Value, _timeout: Duration) -> Answer<'_> {
-        match action {
-            "echo" => Answer::Now(echo(payload)),
-            "add" => Answer::Now(add(payload)),
-            "sleep" => Answer::later(sleep(payload)),
-            "fail" => Answer::Now(Err(fail(payload))),
+    fn call(&self, call: Call) -> Answer<'_> {
+        match call.action.as_str() {
+            "echo" => Answer::Now(echo(call.payload)),
+            "add" => Answer::Now(add(call.payload)),
+            "sleep" => Answer::later(sleep(call.payload, call.progress)),
+            "fail" => Answer::Now(Err(fail(call.payload))),
             _ => Answer::unknown_action(),
         }
     }
@@ -89,7 +95,7 @@ fn sleep_action() -> Result<Action> {
     Ok(Action {
         name: ActionName::parse("sleep")?,
         title: "Sleep".into(),
-        description: "Waits for up to a minute, for trying out timeouts and cancellation.".into(),
+        description: "Waits for up to a minute, for trying out timeouts, cancellation and progress.".into(),
         input_schema: schema::input(&input, &["ms"], json!([{ "ms": 1 }])),
         output_schema: Some(schema::whole(&output, &["sleptMs"])),
         annotations: Annotations::PURE,
@@ -171,8 +177,7 @@ struct Nap {
     ms: u64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "waiting is what this action is for")]
-async fn sleep(payload: Value) -> Result<Value> {
+async fn sleep(payload: Value, progress: ProgressReporter) -> Result<Value> {
     let Nap { ms } = payload::read(payload)?;
     if ms > MAX_SLEEP_MILLIS {
         return Err(Error::invalid(
@@ -180,7 +185,11 @@ async fn sleep(payload: Value) -> Result<Value> {
             format!("must be at most {MAX_SLEEP_MILLIS}"),
         ));
     }
-    tokio::time::sleep(Duration::from_millis(ms)).await;
+    let (begun, total) = (Instant::now(), Duration::from_millis(ms));
+    for part in 1..=SLEEP_PARTS {
+        sleep_until(begun + total * part / SLEEP_PARTS).await;
+        progress.report(f64::from(part) / f64::from(SLEEP_PARTS), Some("sleeping"));
+    }
     Ok(json!({ "sleptMs": ms }))
 }
 

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use model::{ActionName, Call, Entropy, Error, ErrorKind, ExecutionId, PluginName, Result, Runtime};
+use model::{
+    ActionName, Call, Entropy, Error, ErrorKind, ExecutionId, PluginName, ProgressReporter, Result, Runtime,
+};
 use runtimes::{Builtin, LlmSettings};
 use serde_json::Value;
 use uuid::Uuid;
@@ -34,6 +36,8 @@ pub(crate) fn call(tool: &str, payload: Value) -> Call {
         action: ActionName::parse(action).unwrap(),
         payload,
         timeout: Duration::from_secs(60),
+        task: None,
+        progress: ProgressReporter::default(),
     }
 }
 

@@ -84,7 +84,8 @@ where
         .build()
         .map_err(|error| format!("the runtime can't start: {error}"))?;
     runtime.block_on(async {
-        let wired = wire::open(&loaded.config, Arc::new(NoObserver), Vec::new()).map_err(|error| error.to_string())?;
+        let wired = wire::open(&loaded.config, Arc::new(NoObserver), Vec::new())
+            .map_err(|error| error.to_string())?;
         for line in &wired.warnings {
             output::warn(line);
         }

@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use engine::HealthReport;
+use engine::{HealthReport, WorkerHealth, WorkerState};
 use model::{Error, ErrorCode, Health};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,6 +33,7 @@ pub(crate) struct HealthView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChecksView {
     store: StoreView,
+    workers: WorkersView,
     plugins: PluginsView,
 }
 
@@ -44,6 +45,19 @@ pub(crate) struct StoreView {
     /// The kind of store.
     #[schema(example = "sqlite")]
     kind: &'static str,
+}
+
+/// How the workers are that do tasks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WorkersView {
+    /// `unavailable` when tasks are ready, workers are free, and none was begun for 30 seconds.
+    status: Status,
+    /// How many tasks this process does at once; 0 when it does none.
+    #[schema(minimum = 0, maximum = 1024)]
+    concurrency: u16,
+    /// How many it does now.
+    #[schema(minimum = 0, maximum = 1024)]
+    busy: u16,
 }
 
 /// How the plugins are. The server is well without those that can't be called: one without a key, say.
@@ -100,8 +114,11 @@ pub(crate) struct DatabaseView {
 pub(crate) async fn overview(State(state): State<AppState>) -> Response {
     let report = state.engine().health().await;
     let view = view(&report, state.metrics().uptime());
-    if view.status == Status::Unavailable {
+    if view.checks.store.status == Status::Unavailable {
         return down("the store does not answer").into_response();
+    }
+    if view.checks.workers.status == Status::Unavailable {
+        return down("the workers are stuck: tasks are ready, and none is begun").into_response();
     }
     Success::ok(view).into_response()
 }
@@ -167,8 +184,13 @@ fn view(report: &HealthReport, uptime: Duration) -> HealthView {
     } else {
         Status::Degraded
     };
+    let workers = workers_view(report.worker);
     HealthView {
-        status: store,
+        status: if workers.status == Status::Ok {
+            store
+        } else {
+            workers.status
+        },
         version: env!("CARGO_PKG_VERSION"),
         uptime: uptime.as_secs(),
         checks: ChecksView {
@@ -176,12 +198,24 @@ fn view(report: &HealthReport, uptime: Duration) -> HealthView {
                 status: store,
                 kind: report.store_kind,
             },
+            workers,
             plugins: PluginsView {
                 status: plugins,
                 total,
                 healthy,
             },
         },
+    }
+}
+
+fn workers_view(worker: WorkerHealth) -> WorkersView {
+    WorkersView {
+        status: match worker.state {
+            WorkerState::Off | WorkerState::Working => Status::Ok,
+            WorkerState::Stuck => Status::Unavailable,
+        },
+        concurrency: worker.concurrency,
+        busy: worker.busy,
     }
 }
 

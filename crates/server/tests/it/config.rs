@@ -68,8 +68,18 @@ fn nothing_set_gives_the_documented_defaults() {
         ),
         (100, 100_000)
     );
+    assert_eq!(config.worker_concurrency, None);
     assert_eq!(config.task_retention, Duration::from_secs(30 * 86_400));
     assert_eq!(config.shutdown_grace, Duration::from_secs(25));
+}
+
+#[rstest]
+#[case("0", 0)]
+#[case("1", 1)]
+#[case("1024", 1024)]
+fn a_process_does_up_to_1024_tasks_at_once_or_none(#[case] text: &str, #[case] expected: u16) {
+    let loaded = load(&[("WORKER_CONCURRENCY", text)]);
+    assert_eq!(loaded.config.worker_concurrency, Some(expected));
 }
 
 #[rstest]
@@ -145,6 +155,9 @@ fn numbers_outside_their_range_or_form_are_refused() {
         ("RATE_LIMIT_MAX_REQUESTS", "0"),
         ("MAX_CONNECTIONS", "0"),
         ("SHUTDOWN_GRACE_MS", "600001"),
+        ("WORKER_CONCURRENCY", "1025"),
+        ("WORKER_CONCURRENCY", "-1"),
+        ("WORKER_CONCURRENCY", "auto"),
         ("BCRYPT_COST", "3"),
     ] {
         assert_eq!(mistakes(&[(name, text)]).len(), 1, "{name}={text}");

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use engine::Engine;
+use engine::{Engine, Pace};
+use futures_util::future::join_all;
 use server::{
     config::{Config, source::Sources},
     edge,
@@ -33,6 +34,7 @@ pub(crate) struct Server {
     state: AppState,
     stopping: CancellationToken,
     serving: JoinHandle<()>,
+    working: JoinHandle<()>,
     _dir: TempDir,
 }
 
@@ -61,22 +63,29 @@ impl Server {
         let sources = Sources::default().with_environment(usual.iter().chain(variables).copied());
         let config = Config::load(&sources).unwrap().config;
         let metrics = Arc::new(Metrics::new());
-        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics)).unwrap();
+        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), Vec::new()).unwrap();
         let stopping = CancellationToken::new();
         let state = AppState::new(wired.engine, config.edge, metrics, wired.ids, stopping.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = edge::serve_routes(listener, routes, state.clone(), config.shutdown_grace);
+        let (engine, stop) = (state.engine().clone(), stopping.clone());
+        let working = async move {
+            let pace = Pace { stop: stop.clone() };
+            let duties = engine.duties().into_iter().map(|duty| pace.drive(duty));
+            tokio::join!(join_all(duties), engine.work(stop, config.shutdown_grace));
+        };
         #[expect(
             clippy::disallowed_methods,
             reason = "the fixture waits for its server when it stops it"
         )]
-        let serving = tokio::spawn(serving);
+        let (serving, working) = (tokio::spawn(serving), tokio::spawn(working));
         Self {
             address,
             state,
             stopping,
             serving,
+            working,
             _dir: dir,
         }
     }
@@ -105,6 +114,7 @@ impl Server {
     pub(crate) async fn stop(self) {
         self.stopping.cancel();
         timeout(PATIENCE, self.serving).await.unwrap().unwrap();
+        timeout(PATIENCE, self.working).await.unwrap().unwrap();
         self.state.engine().close().await.unwrap();
     }
 

@@ -21,6 +21,8 @@ async fn health_tells_version_uptime_and_parts() {
     assert_eq!(body["data"]["version"], env!("CARGO_PKG_VERSION"));
     assert!(body["data"]["uptime"].is_u64(), "{body}");
     assert_eq!(body["data"]["checks"]["store"]["status"], "ok");
+    let workers = &body["data"]["checks"]["workers"];
+    assert_eq!((&workers["status"], &workers["busy"]), (&"ok".into(), &0.into()));
     // The plugin that needs a foreign service's key has none here.
     assert_eq!(body["data"]["checks"]["plugins"]["status"], "degraded");
     server.stop().await;

@@ -1,10 +1,12 @@
 //! `sample`.
 
-use model::{ErrorCode, Result};
+use std::sync::{Arc, Mutex};
+
+use model::{Call, ErrorCode, ProgressReporter, Result};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::fixture::{refused_path, run};
+use crate::fixture::{builtin, call, refused_path, run};
 
 #[rstest]
 #[case("")]
@@ -66,6 +68,20 @@ async fn c05_a_sum_beyond_floating_point_is_refused() {
 async fn sleep_says_how_long_it_waited(#[case] ms: Value) {
     let slept = run("sample.sleep", json!({ "ms": ms })).await.unwrap();
     assert_eq!(slept["sleptMs"].as_f64(), ms.as_f64());
+}
+
+#[tokio::test]
+async fn sleep_tells_how_far_it_is() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&heard);
+    let call = Call {
+        progress: ProgressReporter::new(move |progress| hear.lock().unwrap().push(progress.fraction)),
+        ..call("sample.sleep", json!({ "ms": 5 }))
+    };
+    builtin().call(call).await.unwrap();
+    let heard = heard.lock().unwrap();
+    assert!(heard.len() > 1 && heard.is_sorted(), "{heard:?}");
+    assert_eq!(heard.last(), Some(&1.0));
 }
 
 #[rstest]
