@@ -38,6 +38,9 @@ const RECORDING_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const FIRST_RECORDING_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_RECORDING_WAIT: Duration = Duration::from_secs(5);
 
+/// Among how many of a task's latest calls one is looked for.
+const CALLS_LOOKED_AT: u16 = 100;
+
 /// One attempt.
 pub(super) struct Attempt {
     engine: Engine,
@@ -232,13 +235,7 @@ impl Attempt {
                 outcome, duration, ..
             } = refused(execution);
             parts.store.complete_execution(id, outcome, duration).await
-        } else if is_unsure
-            && parts
-                .store
-                .find_execution(id, None)
-                .await
-                .is_ok_and(|found| found.is_some())
-        {
+        } else if self.is_in_history().await {
             Ok(())
         } else {
             parts.store.record_execution(refused(execution)).await
@@ -251,6 +248,20 @@ impl Attempt {
             // The history had taken it for interrupted; the first recorded end stands.
             Ok(()) | Err(_) => {}
         }
+    }
+
+    /// Tells whether the history has a call of this attempt: told by whoever took the task over, or written by a
+    /// finish whose outcome wasn't known.
+    async fn is_in_history(&self) -> bool {
+        let hold = self.running.hold();
+        let calls = self
+            .engine
+            .parts
+            .store
+            .list_attempts(hold.task, CALLS_LOOKED_AT)
+            .await;
+        let is_this = |call: &Execution| call.task.is_some_and(|call_try| call_try.attempt == hold.attempt);
+        calls.is_ok_and(|calls| calls.iter().any(is_this))
     }
 
     /// Tells everyone concerned what became of the task.
