@@ -6,6 +6,7 @@ mod machine;
 mod contenders;
 mod startup;
 mod report;
+mod queue;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ use load::Load;
 
 /// What the benchmark is told.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
+    #[command(subcommand)]
+    subject: Option<Subject>,
     /// How often each scenario is driven; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
@@ -36,6 +40,13 @@ pub(crate) struct Bench {
     /// Measure this program instead of building the release profile, for example a build of the dist profile
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
+}
+
+/// What is measured in place of the requests.
+#[derive(clap::Subcommand, Debug)]
+enum Subject {
+    /// Measure the task queue beside `BullMQ` on a Redis server
+    Queue(queue::Queue),
 }
 
 /// Connections that are kept busy, as the targets say.
@@ -63,6 +74,9 @@ struct Outcome {
 /// Fails when a part can't be built or started, when any answer wasn't 2xx, and with `--strict` when a target is
 /// missed.
 pub(crate) fn run(settings: &Bench) -> Result<()> {
+    if let Some(Subject::Queue(settings)) = &settings.subject {
+        return queue::run(settings);
+    }
     install::wrk()?;
     let binary = build(settings)?;
     let folder = tree::scratch("bench")?;
@@ -70,7 +84,7 @@ pub(crate) fn run(settings: &Bench) -> Result<()> {
     let report = report::write(settings, &outcome)?;
     say::line(&report.text);
     if settings.write {
-        report::update(&tree::root().join("docs/performance.md"), &report.text)?;
+        report::update(&tree::root().join("docs/performance.md"), "bench", &report.text)?;
     }
     fs::remove_dir_all(&folder)?;
     if settings.strict && report.missed > 0 {

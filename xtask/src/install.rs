@@ -1,5 +1,6 @@
 //! Tools that the commands need and that may be missing: got here, once, and kept under `target/`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,18 @@ use crate::{process, say, tree};
 
 /// The version of schemathesis that is run. Its dependencies are pinned in `xtask/schemathesis.txt`.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+/// The version of `BullMQ` that our queue is compared with. `bench/bullmq` pins it and its dependencies.
+const BULLMQ: &str = "bullmq-6.7.0";
+
+/// Debian packages that a Redis server is made of, with the libraries that a small system may lack.
+const REDIS_PACKAGES: [&str; 5] = [
+    "redis-server",
+    "redis-tools",
+    "libjemalloc2",
+    "liblzf1",
+    "libatomic1",
+];
 
 /// How long a package manager may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
@@ -57,6 +70,99 @@ fn schemathesis_in(folder: &Path) -> Command {
     };
     command.args(["-c", start]);
     command
+}
+
+/// The command that starts a Redis server: the installed one, or one that is unpacked under `target/tools`.
+///
+/// Unpacked and not installed, so that it needs no privileges and no service is started on this machine.
+pub(crate) fn redis_server() -> Result<Command> {
+    if process::is_installed("redis-server") {
+        return Ok(Command::new("redis-server"));
+    }
+    let folder = tree::target().join("tools/redis");
+    let complete = folder.join("complete");
+    if !complete.exists() {
+        unpack(&REDIS_PACKAGES, &folder).context("please install redis-server by hand")?;
+        fs::write(&complete, "")?;
+    }
+    let mut command = Command::new(folder.join("usr/bin/redis-server"));
+    command.env("LD_LIBRARY_PATH", library_path(&folder.join("usr/lib"))?);
+    Ok(command)
+}
+
+/// Unpacks Debian packages into an empty folder.
+fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    say::line(format!(
+        "unpacking {} into {}",
+        packages.join(", "),
+        folder.display()
+    ));
+    let download = || {
+        let mut command = Command::new("apt-get");
+        command.current_dir(folder).arg("download").args(packages);
+        process::run(&mut command, INSTALL_LIMIT)
+    };
+    if download().is_err() {
+        process::run(privileged("apt-get")?.arg("update"), INSTALL_LIMIT)?;
+        download()?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "deb") {
+            process::run(
+                Command::new("dpkg").arg("-x").arg(&path).arg(folder),
+                INSTALL_LIMIT,
+            )?;
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The folders below `lib` that hold libraries: one, named for the architecture.
+fn library_path(lib: &Path) -> Result<OsString> {
+    let folders: Vec<PathBuf> = fs::read_dir(lib)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.is_dir())
+        .collect();
+    Ok(std::env::join_paths(folders)?)
+}
+
+/// Makes sure that `BullMQ` is there and returns the folder of its script, from which `node` is to be started.
+pub(crate) fn bullmq() -> Result<PathBuf> {
+    for program in ["node", "npm"] {
+        if !process::is_installed(program) {
+            bail!("{program} is not installed; Node.js 18 or later is needed");
+        }
+    }
+    let sources = tree::root().join("bench/bullmq");
+    let folder = tree::target().join("tools").join(BULLMQ);
+    fs::create_dir_all(&folder)?;
+    fs::copy(sources.join("queue-bench.js"), folder.join("queue-bench.js"))?;
+    let lock = fs::read_to_string(sources.join("package-lock.json"))?;
+    let complete = folder.join("complete");
+    if fs::read_to_string(&complete).is_ok_and(|installed| installed == lock) {
+        return Ok(folder);
+    }
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(sources.join(name), folder.join(name))?;
+    }
+    say::line(format!("installing {BULLMQ} into {}", folder.display()));
+    let mut install = Command::new("npm");
+    install.current_dir(&folder).args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ]);
+    process::run(&mut install, INSTALL_LIMIT)?;
+    fs::write(complete, lock)?;
+    Ok(folder)
 }
 
 fn install_python_package(folder: &Path) -> Result<()> {

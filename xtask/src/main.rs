@@ -3,6 +3,8 @@
 //! They run on the standard library alone, without an asynchronous runtime, so that they compile in seconds.
 
 mod say;
+mod clock;
+mod dice;
 mod tree;
 mod process;
 mod install;
@@ -11,6 +13,7 @@ mod subject;
 mod documents;
 mod spoken;
 mod fuzz_api;
+mod chaos;
 mod suite;
 mod bench;
 mod licenses;
@@ -37,6 +40,8 @@ enum Command {
     Test(suite::Test),
     /// Fuzz the debug server from its OpenAPI document, as a stranger and as each role
     FuzzApi(fuzz_api::FuzzApi),
+    /// Kill a server that works on tasks again and again, and check that nothing was lost or done twice
+    Chaos(chaos::Chaos),
     /// Measure the release build beside a bare axum server
     Bench(bench::Bench),
     /// Check the rules for sources and documents that the compiler can't see
@@ -59,6 +64,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Test(settings) => suite::run(settings),
         Command::FuzzApi(settings) => fuzz_api::run(settings),
+        Command::Chaos(settings) => chaos::run(settings),
         Command::Bench(settings) => bench::run(settings),
         Command::Tidy => tidy::run(),
         Command::Licenses => licenses::run(),

@@ -64,6 +64,16 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Starts a `POST` without a body.
+    pub(crate) fn post_nothing(path: &'a str) -> Self {
+        Self {
+            method: "POST",
+            path,
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+
     /// Adds a header.
     pub(crate) fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));

@@ -35,16 +35,24 @@ pub(crate) struct Subject {
     running: Running,
     address: SocketAddr,
     log: PathBuf,
+    launched_at: Instant,
     /// From just before the process was started to its first answer with status 200.
     pub(crate) started_in: Duration,
 }
 
 impl Subject {
     /// Starts a server and waits, at most 30 s, until `/health` answers 200.
+    pub(crate) fn start(setup: &Setup<'_>) -> Result<Self> {
+        let mut subject = Self::launch(setup)?;
+        subject.await_health()?;
+        Ok(subject)
+    }
+
+    /// Starts a server without waiting for it.
     ///
     /// The port was free a moment before; should another process take it, the server can't listen,
-    /// ends, and this fails: an answer is only believed while our own process lives.
-    pub(crate) fn start(setup: &Setup<'_>) -> Result<Self> {
+    /// ends, and waiting for its health fails: an answer is only believed while our own process lives.
+    pub(crate) fn launch(setup: &Setup<'_>) -> Result<Self> {
         let address = free_address()?;
         let log = setup.folder.join("server.log");
         let output = File::create(&log)?;
@@ -58,17 +66,15 @@ impl Subject {
             .env("LOG_FORMAT", "json");
         command.envs(setup.settings.iter().copied());
         command.stdout(output.try_clone()?).stderr(output);
-        let begin = Instant::now();
+        let launched_at = Instant::now();
         let running = Running::start(&mut command)?;
-        let mut subject = Self {
+        Ok(Self {
             running,
             address,
             log,
+            launched_at,
             started_in: Duration::ZERO,
-        };
-        subject.await_health(begin)?;
-        subject.started_in = begin.elapsed();
-        Ok(subject)
+        })
     }
 
     /// Where it listens.
@@ -86,19 +92,32 @@ impl Subject {
         Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
     }
 
+    /// Fails, with the end of its log, when the server has ended.
+    pub(crate) fn require_running(&mut self) -> Result<()> {
+        match self.running.ended()? {
+            None => Ok(()),
+            Some(status) => bail!("the server ended by itself: {status}\n{}", self.tail()),
+        }
+    }
+
     /// Asks the server to stop and waits for it; anything but exit code 0 is a failure.
     pub(crate) fn stop(mut self) -> Result<()> {
-        if let Some(status) = self.running.ended()? {
-            bail!(
-                "the server had ended before it was told to: {status}\n{}",
-                self.tail()
-            );
-        }
+        self.require_running()?;
         kill(Pid::from_raw(self.pid().try_into()?), Signal::SIGTERM)?;
         let status = self.running.wait(STOP_LIMIT).context("the server didn't stop")?;
         if !status.success() {
             bail!("the server stopped with {status}\n{}", self.tail());
         }
+        Ok(())
+    }
+
+    /// Ends the server at once, as SIGKILL does: nothing of it runs on, and nothing is put in order.
+    ///
+    /// # Errors
+    /// Fails when it had ended by itself before.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.require_running()?;
+        drop(self.running);
         Ok(())
     }
 
@@ -112,7 +131,8 @@ impl Subject {
             .join("\n")
     }
 
-    fn await_health(&mut self, begin: Instant) -> Result<()> {
+    /// Waits, at most 30 s since the launch, until `/health` answers 200.
+    pub(crate) fn await_health(&mut self) -> Result<()> {
         loop {
             if let Some(status) = self.running.ended()? {
                 bail!("the server ended at its start: {status}\n{}", self.tail());
@@ -121,9 +141,10 @@ impl Subject {
                 .send(self.address)
                 .is_ok_and(|reply| reply.status == 200)
             {
+                self.started_in = self.launched_at.elapsed();
                 return Ok(());
             }
-            if begin.elapsed() > START_LIMIT {
+            if self.launched_at.elapsed() > START_LIMIT {
                 bail!(
                     "no healthy answer within {} s\n{}",
                     START_LIMIT.as_secs(),
@@ -136,7 +157,7 @@ impl Subject {
 }
 
 /// A loopback address whose port is free at this moment.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
 }

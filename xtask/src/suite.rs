@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::chaos::Chaos;
 use crate::fuzz_api::FuzzApi;
-use crate::{fuzz_api, install, process, say, spoken};
+use crate::{chaos, fuzz_api, install, process, say, spoken};
 
 /// What the test command is told.
 #[derive(clap::Args, Debug)]
@@ -32,7 +33,8 @@ struct Tally {
     failed: AtomicU64,
 }
 
-/// Runs unit, integration and documentation tests, then the commands that documents name, then the fuzzer.
+/// Runs unit, integration and documentation tests, then the commands that documents name, then a small
+/// round of chaos, then the fuzzer.
 ///
 /// # Errors
 /// Fails at the first section that fails, and names it.
@@ -57,6 +59,7 @@ fn sections(settings: &Test, tally: &Tally) -> Result<()> {
         counted(cargo(settings, &["test", "--doc", "--workspace"]), tally)
     })?;
     section("commands in documents", spoken::run)?;
+    section("chaos", || chaos::run(&Chaos::small()))?;
     if settings.skip_fuzz {
         say::line("SKIPPED: API fuzzing, as asked");
         return Ok(());

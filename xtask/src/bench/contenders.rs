@@ -20,7 +20,7 @@ const CALL: &str = r#"{"plugin":"sample","action":"echo","payload":{"message":"h
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Settings that let the load through and keep the log quiet. Everything else is as shipped.
-const SETTINGS: [(&str, &str); 3] = [
+pub(super) const SETTINGS: [(&str, &str); 3] = [
     ("LOG_LEVEL", "warn"),
     ("RATE_LIMIT_MAX_REQUESTS", "1000000000"),
     ("RATE_LIMIT_USER_MAX_REQUESTS", "1000000000"),

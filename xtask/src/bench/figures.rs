@@ -48,7 +48,8 @@ pub(super) fn median_time(values: impl Iterator<Item = Duration>) -> Duration {
     middle(values.collect())
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle value of a list of numbers; zero for an empty one.
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()

@@ -10,9 +10,6 @@ use anyhow::{Context as _, Result};
 use crate::bench::figures::{Row, Sample, medians};
 use crate::bench::{Bench, CONNECTIONS, LOGIN_CONNECTIONS, Outcome, machine};
 
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
-
 /// The report as Markdown.
 pub(super) struct Report {
     pub(super) text: String,
@@ -47,8 +44,17 @@ pub(super) fn write(settings: &Bench, outcome: &Outcome) -> Result<Report> {
     text.push_str(&single_figures(outcome)?);
     text.push('\n');
     let targets = targets(outcome);
-    text.push_str("| target | reached | |\n|---|--:|---|\n");
-    for target in &targets {
+    text.push_str(&verdicts(&targets)?);
+    Ok(Report {
+        text,
+        missed: missed(&targets),
+    })
+}
+
+/// The table of targets.
+pub(super) fn verdicts(targets: &[Target]) -> Result<String> {
+    let mut text = String::from("| target | reached | |\n|---|--:|---|\n");
+    for target in targets {
         let verdict = if target.is_reached {
             "reached"
         } else {
@@ -56,23 +62,26 @@ pub(super) fn write(settings: &Bench, outcome: &Outcome) -> Result<Report> {
         };
         writeln!(text, "| {} | {} | {verdict} |", target.wanted, target.got)?;
     }
-    Ok(Report {
-        text,
-        missed: targets.iter().filter(|target| !target.is_reached).count(),
-    })
+    Ok(text)
 }
 
-/// Puts the report between the markers of a document.
+/// How many targets were missed.
+pub(super) fn missed(targets: &[Target]) -> usize {
+    targets.iter().filter(|target| !target.is_reached).count()
+}
+
+/// Puts a report between the markers that bear its name in a document.
 ///
 /// # Errors
-/// Fails when the document has no markers.
-pub(super) fn update(path: &Path, report: &str) -> Result<()> {
+/// Fails when the document has no such markers.
+pub(super) fn update(path: &Path, name: &str, report: &str) -> Result<()> {
+    let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
     let old = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let (head, rest) = old
-        .split_once(BEGIN)
+        .split_once(&begin)
         .context("the document has no begin marker")?;
-    let (_, tail) = rest.split_once(END).context("the document has no end marker")?;
-    fs::write(path, format!("{head}{BEGIN}\n{report}{END}{tail}"))?;
+    let (_, tail) = rest.split_once(&end).context("the document has no end marker")?;
+    fs::write(path, format!("{head}{begin}\n{report}{end}{tail}"))?;
     Ok(())
 }
 
@@ -138,10 +147,10 @@ fn single_figures(outcome: &Outcome) -> Result<String> {
 }
 
 /// One target and what came of it.
-struct Target {
-    wanted: String,
-    got: String,
-    is_reached: bool,
+pub(super) struct Target {
+    pub(super) wanted: String,
+    pub(super) got: String,
+    pub(super) is_reached: bool,
 }
 
 fn targets(outcome: &Outcome) -> Vec<Target> {
@@ -181,7 +190,8 @@ fn targets(outcome: &Outcome) -> Vec<Target> {
     found
 }
 
-fn time(duration: Duration) -> String {
+/// A time in the unit that suits it.
+pub(super) fn time(duration: Duration) -> String {
     let micros = duration.as_secs_f64() * 1e6;
     if micros < 1000.0 {
         format!("{micros:.0} µs")
