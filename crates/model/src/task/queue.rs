@@ -157,7 +157,7 @@ pub trait TaskQueue: Send + Sync {
     /// Claims due jobs for a worker, in the order in which they should start.
     ///
     /// A task goes to at most one caller. Priority: a more urgent task goes first; yet of every four tasks
-    /// claimed, one is the task of any priority that has been ready longest, if it has been for 30 s. Within a
+    /// claimed, one is of the priority whose next task has been ready longest, if it has been for 30 s. Within a
     /// priority, owners take turns: a task takes its turn when it becomes ready, one place behind its owner's
     /// task before it, so that the first task of one owner waits for at most one task of each other owner. Within
     /// owner and priority, what became ready first goes first.
@@ -206,8 +206,8 @@ pub trait TaskQueue: Send + Sync {
     /// turn. What is to be told is kept with the end of the task, so that nothing is forgotten when a process dies.
     async fn settle_dependents(&self, now: Timestamp, limit: u16) -> Result<Settled>;
 
-    /// Removes up to `limit` tasks that came into a final state before `finished_before`, and on which no pending
-    /// task depends; gives how many. Their calls stay in the history.
+    /// Removes up to `limit` tasks that came into a final state before `finished_before`, and on which no task
+    /// depends that hasn't ended; gives how many. Their calls stay in the history.
     async fn remove_finished_tasks(&self, finished_before: Timestamp, limit: u16) -> Result<u64>;
 
     /// Tells how full the queue is, without looking at every task.
