@@ -36,6 +36,10 @@ pub trait ScheduleStore: Send + Sync {
     /// # Errors
     /// `Conflict` when it isn't a recurring task, or is cancelled, or its cron expression, time zone, pause
     /// or next tick changed since `seen` was read: a tick that has counted never comes back.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "whose task, what was seen of it, what to make of it, and when: one conditional step"
+    )]
     async fn change_recurrence(
         &self,
         id: TaskId,
