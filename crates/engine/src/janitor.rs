@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use model::{Patience, Result};
+use model::Result;
 
 use crate::{pace::Duty, parts::Engine, schedule::FireSchedules, throttle::FORGOTTEN_AFTER};
 
@@ -153,9 +153,8 @@ impl Duty for CloseInterrupted {
 
     async fn step(&self) -> Result<()> {
         let parts = &self.engine.parts;
-        // A call waits and runs for its timeout each at most; a task can be given longer.
-        let longest_call = (parts.plugins.longest_timeout() * 2).max(Patience::LONGEST_TIMEOUT);
-        let longest = longest_call + RECORDING_ALLOWANCE;
+        // A call waits and runs for its timeout each at most; those of tasks end with their leases.
+        let longest = parts.plugins.longest_timeout() * 2 + RECORDING_ALLOWANCE;
         let overdue = parts.clock.now().minus(longest);
         let is_past_open = !parts.store.is_shared() && !self.has_cleared_past.load(Ordering::Relaxed);
         let accepted_before = if is_past_open {

@@ -26,7 +26,7 @@ pub trait Duty: Send + Sync {
     /// Waits until a step is wanted before its time; for ever, unless the duty says otherwise. Dropped and called
     /// again at will.
     async fn woken(&self) {
-        pending().await
+        pending::<()>().await;
     }
 
     /// Does a bounded piece of work.

@@ -9,6 +9,7 @@ use std::{future::poll_fn, pin::pin, sync::Arc};
 
 use model::{Hold, TaskId, WorkerId};
 use tokio::sync::{Notify, futures::Notified};
+use tokio_util::sync::CancellationToken;
 
 use crew::Crew;
 pub(crate) use crew::{AtWork, Slot, Slots, SlotsAside};
@@ -32,6 +33,8 @@ struct Wires {
     running: RunningAttempts,
     waiters: Waiters,
     crew: Crew,
+    /// Cancelled when this process begins no more tasks.
+    stopping: CancellationToken,
 }
 
 impl QueueHandle {
@@ -93,6 +96,17 @@ impl QueueHandle {
     pub(crate) fn announce_ends(&self) {
         self.0.waiters.wake_all();
         self.0.ends.notify_one();
+    }
+
+    /// Notes that this process begins no more tasks, and wakes everyone who waits for one.
+    pub(crate) fn note_stopping(&self) {
+        self.0.stopping.cancel();
+        self.0.waiters.wake_all();
+    }
+
+    /// Tells whether this process begins no more tasks, so that it makes no sense to wait for one that hasn't begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.is_cancelled()
     }
 
     /// Notes that a worker goes to work here, until what is given is dropped.

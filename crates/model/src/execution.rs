@@ -202,7 +202,8 @@ pub trait ExecutionStore: Send + Sync {
     ) -> Result<Page<Execution>>;
 
     /// Ends up to `limit` executions that are still running although they were accepted before
-    /// `accepted_before`, as failures with the code `interrupted`; gives how many.
+    /// `accepted_before`, as failures with the code `interrupted`; gives how many. Calls of attempts that hold their
+    /// tasks are passed over: they end with their leases.
     async fn close_interrupted_executions(&self, accepted_before: Timestamp, limit: u32) -> Result<u64>;
 
     /// Gives the statistics of those of `tools` that were ever called, in the order of `tools`; with `caller`, of

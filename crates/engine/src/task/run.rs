@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Permission, Principal, Result, Task, TaskId};
+use model::{Permission, Principal, Result, Task, TaskId, TaskStatus};
 use tokio::time::Instant;
 
 use super::{no_such_task, require_call_of};
@@ -25,7 +25,8 @@ pub struct TaskRun {
 
 impl Engine {
     /// Makes a pending job due now, and waits for its end, retries included, for up to `wait` and 60 s at most. One
-    /// that is running already is waited for. A caller that goes away leaves the task as it is.
+    /// that is running already is waited for. A caller that goes away leaves the task as it is. When this process
+    /// stops, one that hasn't begun is waited for no longer.
     ///
     /// # Errors
     /// `NotFound`, also when it is removed meanwhile; `Forbidden` without the permission to call its plugin;
@@ -39,9 +40,11 @@ impl Engine {
         let hastened = self.parts.store.hasten_task(id, owner, self.parts.clock.now());
         let mut task = self.waking(hastened).await?.ok_or_else(no_such_task)?;
         loop {
-            let has_ended = task.standing.status.is_final();
+            let status = task.standing.status;
+            let has_ended = status.is_final();
             let left = deadline.saturating_duration_since(Instant::now());
-            if has_ended || left.is_zero() {
+            let is_in_vain = status == TaskStatus::Pending && self.parts.queue.is_stopping();
+            if has_ended || left.is_zero() || is_in_vain {
                 return Ok(TaskRun { task, has_ended });
             }
             waiter.wait(left.min(LOOK_EVERY)).await;

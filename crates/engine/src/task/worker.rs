@@ -118,6 +118,7 @@ impl Worker {
         };
         let working = async {
             self.work_until(&stop).await;
+            self.engine.parts.queue.note_stopping();
             self.end(grace).await;
             renewing.stop.cancel();
         };

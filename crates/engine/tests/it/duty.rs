@@ -13,7 +13,7 @@ use engine::{Duty, IdempotentRequest, Pace, WhenBegun};
 use model::{Clock as _, Error, ExecutionOutcome, ExecutionStatus, IdempotencyStore as _, Result};
 use rstest::rstest;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::shop::{Shop, user};
@@ -74,6 +74,53 @@ async fn a_duty_is_repeated_until_it_is_stopped_whatever_becomes_of_a_step(#[cas
     });
     let steps = tokio::time::timeout(Duration::from_secs(30), chore.steps.acquire_many(3));
     steps.await.unwrap().unwrap().forget();
+    stop.cancel();
+    driving.await.unwrap();
+}
+
+/// Is to be done once an hour, and whenever it is asked for.
+struct Errand {
+    steps: Semaphore,
+    asked: Notify,
+}
+
+#[async_trait]
+impl Duty for Errand {
+    fn name(&self) -> &'static str {
+        "errand"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    async fn woken(&self) {
+        self.asked.notified().await;
+    }
+
+    async fn step(&self) -> Result<()> {
+        self.steps.add_permits(1);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_duty_that_is_woken_is_done_before_its_time() {
+    let stop = CancellationToken::new();
+    let pace = Pace { stop: stop.clone() };
+    let errand = Arc::new(Errand {
+        steps: Semaphore::new(0),
+        asked: Notify::new(),
+    });
+    let driving = TaskTracker::new().spawn({
+        let errand = Arc::clone(&errand);
+        async move { pace.drive(errand).await }
+    });
+    for _ in 0..3 {
+        let step = tokio::time::timeout(Duration::from_secs(30), errand.steps.acquire());
+        step.await.unwrap().unwrap().forget();
+        errand.asked.notify_one();
+    }
     stop.cancel();
     driving.await.unwrap();
 }

@@ -205,7 +205,7 @@ pub(super) fn close_interrupted(
     let ids: Vec<ExecutionId> = connection
         .prepare_cached(
             "SELECT e.id FROM call_series s CROSS JOIN execution e INDEXED BY execution_by_series \
-             ON e.series = s.id WHERE s.status = 'running' AND e.created_at < ?1 LIMIT ?2",
+             ON e.series = s.id WHERE s.status = 'running' AND e.created_at < ?1 AND NOT EXISTS (SELECT 1 FROM task t              WHERE t.id = e.task_id AND t.queue = 0 AND t.attempt = e.attempt) LIMIT ?2",
         )?
         .query_map(params![Moment(accepted_before), limit], |row| {
             Ok(ExecutionId::from_uuid(row.get::<_, Id>(0)?.0))

@@ -3,22 +3,27 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use model::{
-    AttemptEnd, ClaimedTask, ErrorCode, Execution, ExecutionOutcome, Failure, Hold, Released, Store,
-    TaskStatus, Timestamp,
+    AttemptEnd, ClaimedTask, ErrorCode, Execution, ExecutionOutcome, Failure, Hold, Progress, Released,
+    Store, TaskStatus, Timestamp,
 };
 
 use super::{claimed, claimed_one, end, found, submit};
 use crate::{
-    contract::{task::code_of, user::at_once},
+    contract::{
+        task::code_of,
+        user::{at_once, both_at_once},
+    },
     engine::Engine,
     make::{LEASE, action, call_of, claim, job, moment, plugin, task_id, worker},
 };
 
 crate::on_every_engine![
     a_renewed_lease_lasts,
+    a_renewal_leaves_all_else_as_it_is,
     what_a_worker_does_not_hold_is_not_renewed,
     a_lease_is_released_only_after_its_end,
     a_released_task_is_due_again_and_its_call_interrupted,
+    the_call_of_an_attempt_is_not_closed_as_interrupted_while_the_attempt_holds_its_task,
     a_task_that_loses_too_many_workers_is_failed,
     at_the_start_of_a_single_process_all_leases_are_void,
     leases_are_released_in_portions,
@@ -60,6 +65,26 @@ async fn a_renewed_lease_lasts(engine: impl Engine) {
             .unwrap()
             .is_empty()
     );
+}
+
+async fn a_renewal_leaves_all_else_as_it_is(engine: impl Engine) {
+    let store = engine.open().await;
+    let held = two_held(&store).await.remove(0);
+    let progress = Progress {
+        fraction: 0.25,
+        message: Some("a quarter".into()),
+    };
+    store
+        .report_progress(held.hold(), progress, moment(150))
+        .await
+        .unwrap();
+    let mut expected = found(&store, 1).await;
+    expected.standing.lease.as_mut().unwrap().until = moment(50_000);
+    store
+        .renew_leases(worker(1), &[held.hold()], moment(50_000))
+        .await
+        .unwrap();
+    assert_eq!(found(&store, 1).await, expected);
 }
 
 async fn what_a_worker_does_not_hold_is_not_renewed(engine: impl Engine) {
@@ -110,6 +135,29 @@ async fn a_lease_is_released_only_after_its_end(engine: impl Engine) {
 
 fn is_interrupted(call: &Execution) -> bool {
     matches!(&call.outcome, ExecutionOutcome::Failure(Failure { code, .. }) if code == "interrupted")
+}
+
+async fn the_call_of_an_attempt_is_not_closed_as_interrupted_while_the_attempt_holds_its_task(
+    engine: impl Engine,
+) {
+    let store = engine.open().await;
+    let held = two_held(&store).await;
+    for held in &held {
+        let call = call_of(held, ExecutionOutcome::Running);
+        store.record_execution(call).await.unwrap();
+    }
+    let close = async || {
+        store
+            .close_interrupted_executions(Timestamp::MAX, 10)
+            .await
+            .unwrap()
+    };
+    assert_eq!(close().await, 0);
+    let cancelled = held[0].task.id;
+    store.cancel_task(cancelled, None, moment(20)).await.unwrap();
+    assert_eq!(close().await, 1, "that of the task that it doesn't hold any more");
+    let calls = store.list_attempts(cancelled, 10).await.unwrap();
+    assert!(is_interrupted(&calls[0]));
 }
 
 async fn a_released_task_is_due_again_and_its_call_interrupted(engine: impl Engine) {
@@ -229,11 +277,11 @@ async fn of_an_end_and_a_release_at_once_one_counts(engine: impl Engine) {
         let held = store.claim_tasks(claim(100, 1)).await.unwrap().tasks.remove(0);
         let ended = {
             let (store, held) = (Arc::clone(&store), held.clone());
-            tokio::spawn(async move { end(&store, &held, AttemptEnd::Succeeded, 30_000).await })
+            async move { end(&store, &held, AttemptEnd::Succeeded, 30_000).await }
         };
-        let released = release(&store, 30_000, 30_000).await;
+        let (ended, released) = both_at_once(ended, release(&store, 30_000, 30_000)).await;
         let task = store.find_task(held.task.id, None).await.unwrap().unwrap();
-        if ended.await.unwrap().is_ok() {
+        if ended.is_ok() {
             assert!(released.is_empty(), "its end was recorded");
         } else {
             assert_eq!((released.len(), task.standing.status), (1, TaskStatus::Pending));
