@@ -189,7 +189,7 @@ pub trait TaskStore: Send + Sync {
     /// Removes a task that isn't in progress; gives it. What came of a recurring one stays.
     ///
     /// # Errors
-    /// `Conflict` when a worker is at it, or a pending task depends on it.
+    /// `Conflict` when a worker is at it, or a task that hasn't ended depends on it.
     async fn delete_task(&self, id: TaskId, owner: Option<UserId>) -> Result<Option<Task>>;
 
     /// Calls a task off, whatever stands between: no attempt begins after this, and the end of one that is going

@@ -10,8 +10,12 @@ use crate::sqlite::{
     failure::Outcome,
 };
 
-/// How many tasks of one owner are looked through at most before those of everybody are, which come in order.
-const MOST_OF_OWNER: u64 = 20_000;
+/// How many tasks are looked through at most where there is another way.
+const FEW: u64 = 20_000;
+
+/// How many jobs at the head of each lane are looked at for the one that has been ready longest, when there are many:
+/// since owners take turns, it may stand behind younger ones of others.
+const LOOKED_AT: u32 = 64;
 
 /// Counts an owner's tasks, or all, and times the latest `sample` jobs that ended at or after `since`.
 pub(super) fn count(
@@ -70,7 +74,7 @@ struct Scope<'a> {
 impl Scope<'_> {
     /// The jobs that ended last, of `most` tasks that ended at all.
     fn ended(&self, most: u64, (since, sample): (Timestamp, u32)) -> rusqlite::Result<Vec<Ended>> {
-        let source = if self.owner.is_some() && most <= MOST_OF_OWNER {
+        let source = if self.owner.is_some() && most <= FEW {
             "task INDEXED BY task_by_user WHERE user_id = ?1 AND status IN (2, 3, 4)"
         } else {
             "task INDEXED BY task_by_end WHERE (?1 IS NULL OR user_id = ?1)"
@@ -93,15 +97,25 @@ impl Scope<'_> {
 
     /// Since when the job that is ready longest is, of `most` tasks that are pending.
     fn oldest_ready(&self, most: u64) -> rusqlite::Result<Option<Timestamp>> {
-        let source = if self.owner.is_some() && most <= MOST_OF_OWNER {
-            "task INDEXED BY task_by_user WHERE user_id = ?1 AND status = 0 AND queue = 1"
-        } else {
-            "task INDEXED BY task_ready WHERE queue = 1 AND (?1 IS NULL OR user_id = ?1)"
+        let sql = match (self.owner, most <= FEW) {
+            (Some(_), true) => {
+                "SELECT min(ready_at) FROM task INDEXED BY task_by_user \
+                 WHERE user_id = ?1 AND status = 0 AND queue = 1 AND ?2 > 0"
+            }
+            (Some(_), false) | (None, true) => {
+                "SELECT min(ready_at) FROM task INDEXED BY task_ready \
+                 WHERE queue = 1 AND (?1 IS NULL OR user_id = ?1) AND ?2 > 0"
+            }
+            (None, false) => {
+                "SELECT min((SELECT min(h.ready_at) FROM (SELECT t.ready_at FROM task t INDEXED BY task_ready \
+                 WHERE t.queue = 1 AND t.priority = p.column1 AND t.lane = l.id ORDER BY t.turn, t.seq LIMIT ?2) h)) \
+                 FROM task_lane l CROSS JOIN (VALUES (0), (1), (2), (3)) p WHERE ?1 IS NULL"
+            }
         };
         let oldest: Option<Moment> = self
             .connection
-            .prepare_cached(&format!("SELECT min(ready_at) FROM {source}"))?
-            .query_row([self.owner_id()], |row| row.get(0))?;
+            .prepare_cached(sql)?
+            .query_row(params![self.owner_id(), LOOKED_AT], |row| row.get(0))?;
         Ok(oldest.map(|moment| moment.0))
     }
 

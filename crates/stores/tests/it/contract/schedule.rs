@@ -9,7 +9,7 @@ use model::{
 
 use super::{
     task::{claimed_one, code_of, found, keyed, submit},
-    user::at_once,
+    user::{at_once, both_at_once},
 };
 use crate::{
     engine::Engine,
@@ -23,6 +23,7 @@ crate::on_every_engine![
     a_tick_without_a_job_sets_the_next,
     i10_of_many_that_fire_one_tick_one_does,
     a_tick_that_is_not_the_next_one_does_nothing,
+    of_a_tick_and_a_cancellation_at_once_nothing_is_half_done,
     a_job_whose_unique_key_is_taken_is_left_out,
     a_schedule_changes_as_named,
     a_paused_schedule_does_not_fire,
@@ -164,6 +165,31 @@ async fn a_tick_that_is_not_the_next_one_does_nothing(engine: impl Engine) {
     store.delete_task(task_id(1), None).await.unwrap();
     let fired = store.fire_schedule(task_id(1), moment(100), None, None).await;
     assert!(!fired.unwrap(), "it was deleted");
+}
+
+async fn of_a_tick_and_a_cancellation_at_once_nothing_is_half_done(engine: impl Engine) {
+    let store = engine.open().await;
+    for number in 1..=30 {
+        submit(&store, recurring(number, 100)).await;
+        let firing = {
+            let store = Arc::clone(&store);
+            let job = of_schedule(number, 1_000 + number);
+            let next = Some(moment(200));
+            async move {
+                store
+                    .fire_schedule(task_id(number), moment(100), next, Some(job))
+                    .await
+            }
+        };
+        let cancelling = store.cancel_task(task_id(number), None, moment(150));
+        let (fired, cancelled) = both_at_once(firing, cancelling).await;
+        assert!(cancelled.unwrap().is_some());
+        let has_fired = fired.unwrap();
+        assert_eq!(jobs_of(&store, number).await.len(), usize::from(has_fired));
+        let kept = recurrence(&found(&store, number).await);
+        assert_eq!((kept.next_at, kept.last_at.is_some()), (None, has_fired));
+    }
+    assert_eq!(due(&store, 900, 10).await, (vec![], None));
 }
 
 async fn a_job_whose_unique_key_is_taken_is_left_out(engine: impl Engine) {

@@ -4,7 +4,7 @@ use model::ErrorKind;
 
 use crate::{
     engine::Engine,
-    make::{account, execution, key, key_hash, session, tool, user_id},
+    make::{account, claim, execution, job, key, key_hash, session, task_id, tool, user_id},
 };
 
 crate::on_every_engine![
@@ -27,6 +27,9 @@ async fn a_closed_store_refuses_everything(engine: impl Engine) {
         store.has_admin().await.unwrap_err(),
         store.create_user(&account(1)).await.unwrap_err(),
         store.record_execution(execution(1)).await.unwrap_err(),
+        store.submit_task(job(1)).await.unwrap_err(),
+        store.claim_tasks(claim(10, 1)).await.unwrap_err(),
+        store.find_task(task_id(1), None).await.unwrap_err(),
         store.close().await.unwrap_err(),
     ];
     for refusal in refusals {

@@ -3,6 +3,7 @@
 mod finish;
 mod lease;
 mod order;
+mod race;
 mod settle;
 mod sweep;
 
@@ -32,6 +33,7 @@ crate::on_every_engine![
     the_next_due_time_is_the_earliest_that_is_still_to_come,
     tasks_of_saturated_plugins_are_passed_over,
     a_claim_finds_little_among_much_that_is_scheduled,
+    g07_a_clock_that_was_set_back_loses_nothing,
 ];
 
 async fn a_claimed_job_is_in_progress_with_a_lease(engine: impl Engine) {
@@ -221,4 +223,19 @@ async fn a_claim_finds_little_among_much_that_is_scheduled(engine: impl Engine) 
         }
     }
     assert_eq!(taken, 2_500);
+}
+
+async fn g07_a_clock_that_was_set_back_loses_nothing(engine: impl Engine) {
+    let store = engine.open().await;
+    for number in [5_000, 6_000] {
+        submit(&store, job(number)).await;
+    }
+    let early = store.claim_tasks(claim(100, 10)).await.unwrap();
+    assert_eq!((early.tasks.len(), early.next_due), (0, Some(moment(5_000))));
+    let first = store.claim_tasks(claim(5_000, 10)).await.unwrap();
+    assert_eq!(
+        (numbers(&first.tasks), first.next_due),
+        (vec![5_000], Some(moment(6_000)))
+    );
+    assert_eq!(claimed_one(&store, 9_000).await.task.id, task_id(6_000));
 }

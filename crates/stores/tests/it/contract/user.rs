@@ -36,6 +36,17 @@ pub(super) async fn at_once<R: Send + 'static, W: Future<Output = R> + Send + 's
     set.join_all().await
 }
 
+/// Runs two pieces of work at once and gives both results.
+pub(super) async fn both_at_once<A: Send + 'static, B>(
+    one: impl Future<Output = A> + Send + 'static,
+    other: impl Future<Output = B>,
+) -> (A, B) {
+    let mut set = JoinSet::new();
+    set.spawn(one);
+    let second = other.await;
+    (set.join_next().await.unwrap().unwrap(), second)
+}
+
 async fn an_account_is_found_as_it_was_stored(engine: impl Engine) {
     let store = engine.open().await;
     let stored = account(1);

@@ -6,7 +6,7 @@ use model::{AttemptEnd, ErrorCode, ExecutionOutcome, Patience, Store, TaskChange
 
 use super::{claimed, claimed_one, code_of, end, found, keyed, numbers, status_of, submit};
 use crate::{
-    contract::user::at_once,
+    contract::user::{at_once, both_at_once},
     engine::Engine,
     make::{call_of, claim, ending, failure, job, job_after, moment, recurring, task_id, to_do, user_id},
 };
@@ -102,10 +102,10 @@ async fn of_a_cancellation_and_an_end_at_once_one_counts(engine: impl Engine) {
         let held = claimed_one(&store, 100).await;
         let ended = {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { end(&store, &held, AttemptEnd::Succeeded, 200).await })
+            async move { end(&store, &held, AttemptEnd::Succeeded, 200).await }
         };
-        let cancelled = store.cancel_task(task_id(number), None, moment(200)).await;
-        match (ended.await.unwrap(), cancelled) {
+        let cancelled = store.cancel_task(task_id(number), None, moment(200));
+        match both_at_once(ended, cancelled).await {
             (Ok(TaskStatus::Completed), Err(error)) => {
                 assert_eq!(error.code(), ErrorCode::Conflict);
                 assert_eq!(status_of(&store, number).await, TaskStatus::Completed);
@@ -125,10 +125,10 @@ async fn of_a_cancellation_and_a_claim_at_once_nothing_runs_unnoticed(engine: im
         submit(&store, job(number)).await;
         let claiming = {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { claimed(&store, 100, 10).await })
+            async move { claimed(&store, 100, 10).await }
         };
-        let running = cancel(&store, number, 100).await.unwrap();
-        let held = claiming.await.unwrap();
+        let (held, running) = both_at_once(claiming, cancel(&store, number, 100)).await;
+        let running = running.unwrap();
         assert_eq!(running.is_some(), !held.is_empty());
         for held in held {
             let late = end(&store, &held, AttemptEnd::Succeeded, 200).await;

@@ -47,7 +47,7 @@ fn member(number: u64) -> NewTask {
         1 => recurring(number, 90_000),
         _ => job(number),
     };
-    task.user_id = (number % OWNERS > 0).then(|| user_id(number % OWNERS));
+    task.user_id = (!number.is_multiple_of(OWNERS)).then(|| user_id(number % OWNERS));
     task.priority = Priority::ALL[usize::try_from(number % 4).unwrap()];
     task.title =
         TaskTitle::parse(["Weekly report", "deploy", "ÉCLAIR Report"][usize::try_from(number % 3).unwrap()])

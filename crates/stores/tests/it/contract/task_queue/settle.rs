@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::{claimed, claimed_one, end, found, numbers, submit, submit_all};
 use crate::{
-    contract::{task::status_of, user::at_once},
+    contract::{
+        task::status_of,
+        user::{at_once, both_at_once},
+    },
     engine::Engine,
     make::{job, job_after, moment, task_id, to_do},
 };
@@ -157,10 +160,10 @@ async fn a_dependency_that_ends_while_a_task_is_submitted_is_not_missed(engine: 
         let held = claimed_one(&store, 1_000).await;
         let ended = {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { end(&store, &held, AttemptEnd::Succeeded, 1_100).await })
+            async move { end(&store, &held, AttemptEnd::Succeeded, 1_100).await }
         };
-        submit(&store, job_after(&[first], second)).await;
-        ended.await.unwrap().unwrap();
+        let submitted = submit(&store, job_after(&[first], second));
+        both_at_once(ended, submitted).await.0.unwrap();
         settle(&store, 1_200).await;
         let held = claimed_one(&store, 1_300).await;
         assert_eq!(held.task.id, task_id(second));
