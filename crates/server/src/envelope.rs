@@ -2,7 +2,8 @@
 
 use axum::response::{IntoResponse, Response};
 use engine::Listing;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
+use model::PageLimit;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,26 +43,43 @@ pub struct PageView {
     total: u64,
 }
 
-/// A successful answer: 200, or 201 for something new.
+/// A successful answer: 200, 201 for something new, or 202 for what goes on.
 #[derive(Debug)]
 pub struct Success<T> {
     status: StatusCode,
+    place: Option<String>,
     data: T,
 }
 
 impl<T> Success<T> {
     /// Answers with what was asked for.
     pub const fn ok(data: T) -> Self {
-        Self {
-            status: StatusCode::OK,
-            data,
-        }
+        Self::new(StatusCode::OK, data)
     }
 
     /// Answers with what was made.
     pub const fn created(data: T) -> Self {
+        Self::new(StatusCode::CREATED, data)
+    }
+
+    /// Answers with what goes on after the answer.
+    pub const fn accepted(data: T) -> Self {
+        Self::new(StatusCode::ACCEPTED, data)
+    }
+
+    /// Says at which path it is: visible ASCII.
+    #[must_use]
+    pub fn at(self, path: String) -> Self {
         Self {
-            status: StatusCode::CREATED,
+            place: Some(path),
+            ..self
+        }
+    }
+
+    const fn new(status: StatusCode, data: T) -> Self {
+        Self {
+            status,
+            place: None,
             data,
         }
     }
@@ -69,13 +87,15 @@ impl<T> Success<T> {
 
 impl<T: Serialize> IntoResponse for Success<T> {
     fn into_response(self) -> Response {
-        json_response(
-            self.status,
-            &Envelope {
-                ok: true,
-                data: self.data,
-            },
-        )
+        let envelope = Envelope {
+            ok: true,
+            data: self.data,
+        };
+        let mut response = json_response(self.status, &envelope);
+        if let Some(place) = self.place.and_then(|path| HeaderValue::try_from(path).ok()) {
+            response.headers_mut().insert(header::LOCATION, place);
+        }
+        response
     }
 }
 
@@ -84,6 +104,20 @@ impl<T: Serialize> IntoResponse for Success<T> {
 pub struct List<T>(ListEnvelope<T>);
 
 impl<T> List<T> {
+    /// Shows each entry of a list that has one page only, of up to 100 entries.
+    pub fn whole<U>(items: Vec<U>, view: impl FnMut(U) -> T) -> Self {
+        let page = PageView {
+            limit: PageLimit::MAX,
+            next_cursor: None,
+            total: u64::try_from(items.len()).unwrap_or(u64::MAX),
+        };
+        Self(ListEnvelope {
+            ok: true,
+            data: items.into_iter().map(view).collect(),
+            page,
+        })
+    }
+
     /// Shows each entry of a listing by `view`.
     pub fn of<U>(listing: Listing<U>, view: impl FnMut(U) -> T) -> Self {
         let page = PageView {

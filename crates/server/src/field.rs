@@ -2,13 +2,15 @@
 //!
 //! What a description allows, the reader beside it accepts, and nothing else.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, ops::RangeInclusive, time::Duration};
 
-use model::{Direction, ExecutionStatus, Scope, Scopes, Secret, Sort, Source};
+use model::{
+    Direction, ExecutionStatus, NewTask, Patience, Scope, Scopes, Secret, Sort, Source, TaskId, TaskSort,
+};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
-use self::schema::{MAX_RATE_LIMIT, MAX_SEARCH_CHARS};
+use self::schema::{MAX_RATE_LIMIT, MAX_SEARCH_CHARS, MAX_TIMEOUT_MS};
 
 pub(crate) mod schema;
 
@@ -35,13 +37,61 @@ pub(crate) fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 /// Reads a limit of requests: 1 to [`MAX_RATE_LIMIT`].
 pub(crate) fn rate_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let refusal = || de::Error::custom(format!("must be a whole number from 1 to {MAX_RATE_LIMIT}"));
-    let number = i64::deserialize(deserializer)?;
-    let limit = u32::try_from(number).ok();
-    limit
-        .filter(|limit| (1..=MAX_RATE_LIMIT).contains(limit))
-        .map(Some)
-        .ok_or_else(refusal)
+    within(deserializer, 1..=MAX_RATE_LIMIT).map(Some)
+}
+
+/// Reads how often a task is tried again: up to [`Patience::MOST_RETRIES`].
+pub(crate) fn retries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    within(deserializer, 0..=Patience::MOST_RETRIES).map(Some)
+}
+
+/// Reads a time limit in milliseconds: up to [`Patience::LONGEST_TIMEOUT`].
+pub(crate) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    within(deserializer, 1..=MAX_TIMEOUT_MS).map(|millis| Some(Duration::from_millis(millis)))
+}
+
+/// Reads a time limit in milliseconds; `null` removes it.
+pub(crate) fn new_timeout<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<Duration>>, D::Error> {
+    /// A time limit that is there.
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "timeout")] Option<Duration>);
+
+    let given = Option::<Given>::deserialize(deserializer)?;
+    Ok(Some(given.and_then(|Given(limit)| limit)))
+}
+
+/// Reads a whole number of a range.
+fn within<'de, T, D: Deserializer<'de>>(deserializer: D, range: RangeInclusive<T>) -> Result<T, D::Error>
+where
+    T: TryFrom<u64> + PartialOrd + fmt::Display,
+{
+    let refusal = || {
+        let (least, most) = (range.start(), range.end());
+        de::Error::custom(format!("must be a whole number from {least} to {most}"))
+    };
+    let number = u64::deserialize(deserializer).map_err(|_: D::Error| refusal())?;
+    let number = T::try_from(number).ok();
+    number.filter(|number| range.contains(number)).ok_or_else(refusal)
+}
+
+/// Reads the tasks that one depends on: at most [`NewTask::MOST_DEPENDENCIES`].
+pub(crate) fn dependencies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TaskId>, D::Error> {
+    so_many(deserializer, 0..=NewTask::MOST_DEPENDENCIES)
+}
+
+/// Reads the entries of an array, so many.
+pub(crate) fn so_many<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    count: RangeInclusive<usize>,
+) -> Result<Vec<T>, D::Error> {
+    let entries = Vec::deserialize(deserializer)?;
+    if count.contains(&entries.len()) {
+        return Ok(entries);
+    }
+    let (least, most) = (count.start(), count.end());
+    Err(de::Error::custom(format!("must hold {least} to {most} entries")))
 }
 
 /// Reads the part of a name that a list is searched for: 1 to [`MAX_SEARCH_CHARS`] characters.
@@ -99,12 +149,27 @@ pub(crate) enum TimeOrder {
     NewestFirst,
 }
 
+impl TimeOrder {
+    fn direction(self) -> Direction {
+        match self {
+            Self::OldestFirst => Direction::Ascending,
+            Self::NewestFirst => Direction::Descending,
+        }
+    }
+}
+
 impl From<TimeOrder> for Sort<()> {
     fn from(order: TimeOrder) -> Self {
-        let direction = match order {
-            TimeOrder::OldestFirst => Direction::Ascending,
-            TimeOrder::NewestFirst => Direction::Descending,
-        };
+        let direction = order.direction();
         Self { field: (), direction }
+    }
+}
+
+impl From<TimeOrder> for Sort<TaskSort> {
+    fn from(order: TimeOrder) -> Self {
+        Self {
+            field: TaskSort::CreatedAt,
+            direction: order.direction(),
+        }
     }
 }

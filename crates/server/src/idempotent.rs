@@ -1,6 +1,6 @@
 //! The same request sent twice is done once: `Idempotency-Key`.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::to_bytes,
@@ -24,34 +24,41 @@ use crate::{
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A body that can be told apart from another one: [`Json`] or [`OptionalJson`].
+/// A body that can be told apart from another one: [`Json`], [`OptionalJson`] or [`NoBody`].
 pub trait RepeatableBody: Sized + Send + 'static {
-    /// What the body says.
-    type Content: DeserializeOwned + Send;
-
-    /// Takes the content, or says that there must be one.
+    /// Reads the body, and gives its bytes besides.
     ///
     /// # Errors
-    /// `Malformed` when there is none and must be.
-    fn take(content: Option<Self::Content>) -> model::Result<Self>;
+    /// Why it isn't accepted.
+    fn read(
+        request: Request,
+        state: &AppState,
+    ) -> impl Future<Output = Result<(Self, Bytes), Failure>> + Send;
 }
 
-impl<T: DeserializeOwned + Send + 'static> RepeatableBody for Json<T> {
-    type Content = T;
+/// No body: a request that says all with its path.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBody;
 
-    fn take(content: Option<T>) -> model::Result<Self> {
+impl<T: DeserializeOwned + Send + 'static> RepeatableBody for Json<T> {
+    async fn read(request: Request, state: &AppState) -> Result<(Self, Bytes), Failure> {
+        let RawJson { value, bytes } = RawJson::read(request, state).await?;
         let message = "the body is empty; JSON is needed";
-        content
-            .map(Self)
-            .ok_or_else(|| Error::new(ErrorCode::MalformedJson, message))
+        let value = value.ok_or_else(|| Error::new(ErrorCode::MalformedJson, message))?;
+        Ok((Self(value), bytes))
     }
 }
 
 impl<T: DeserializeOwned + Send + 'static> RepeatableBody for OptionalJson<T> {
-    type Content = T;
+    async fn read(request: Request, state: &AppState) -> Result<(Self, Bytes), Failure> {
+        let RawJson { value, bytes } = RawJson::read(request, state).await?;
+        Ok((Self(value), bytes))
+    }
+}
 
-    fn take(content: Option<T>) -> model::Result<Self> {
-        Ok(Self(content))
+impl RepeatableBody for NoBody {
+    async fn read(_: Request, _: &AppState) -> Result<(Self, Bytes), Failure> {
+        Ok((Self, Bytes::new()))
     }
 }
 
@@ -71,11 +78,10 @@ impl<B: RepeatableBody> FromRequest<AppState> for Idempotent<B> {
         let key = read_key(request.headers())?;
         let (parts, body) = request.into_parts();
         let context = Arc::clone(RequestContext::of(&parts)?);
-        let raw = RawJson::read(Request::from_parts(parts, body), state).await?;
-        let body = B::take(raw.value)?;
+        let (body, bytes) = B::read(Request::from_parts(parts, body), state).await?;
         Ok(Self {
             body,
-            bytes: raw.bytes,
+            bytes,
             key,
             context,
             state: state.clone(),
@@ -84,6 +90,17 @@ impl<B: RepeatableBody> FromRequest<AppState> for Idempotent<B> {
 }
 
 impl<B: RepeatableBody> Idempotent<B> {
+    /// Says what the path names: with another one, it is another request.
+    #[must_use]
+    pub fn about(self, thing: impl fmt::Display) -> Self {
+        // No thing that a path names has a line end.
+        let bytes = [thing.to_string().as_bytes(), b"\n", &self.bytes].concat();
+        Self {
+            bytes: bytes.into(),
+            ..self
+        }
+    }
+
     /// Does `work` once for each key, and gives its first answer again to the same request.
     ///
     /// Answers below 500 are kept for 24 hours, except 401, 403, 408 and 429, which say nothing of the work; after

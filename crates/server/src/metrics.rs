@@ -6,6 +6,7 @@
 mod histogram;
 mod process;
 mod requests;
+mod tasks;
 mod work;
 mod exposition;
 mod report;
@@ -15,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use engine::{Backlog, Engine};
 use http::{Method, StatusCode};
 use model::{Observation, Observer};
 
@@ -22,7 +24,7 @@ pub use self::exposition::TextFormat;
 pub use self::report::MetricsReport;
 pub use self::requests::UNMATCHED;
 
-use self::{process::ProcessWatch, requests::Requests, work::Work};
+use self::{process::ProcessWatch, requests::Requests, tasks::QueueWatch, work::Work};
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Metrics {
     requests: Requests,
     work: Work,
     process: ProcessWatch,
+    queue: QueueWatch,
     in_flight: AtomicI64,
     connections: AtomicI64,
     connections_accepted: AtomicU64,
@@ -48,6 +51,7 @@ impl Metrics {
             requests: Requests::default(),
             work: Work::default(),
             process: ProcessWatch::default(),
+            queue: QueueWatch::default(),
             in_flight: AtomicI64::new(0),
             connections: AtomicI64::new(0),
             connections_accepted: AtomicU64::new(0),
@@ -104,6 +108,11 @@ impl Metrics {
     #[must_use]
     pub fn connections(&self) -> u64 {
         u64::try_from(self.connections.load(Relaxed)).unwrap_or_default()
+    }
+
+    /// How full the queue is, at most a second ago; `None` when the store doesn't tell.
+    pub async fn backlog(&self, engine: &Engine) -> Option<Backlog> {
+        self.queue.backlog(engine).await
     }
 
     /// How long the server has been up.

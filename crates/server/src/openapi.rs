@@ -180,6 +180,7 @@ fn tags() -> Value {
         { "name": "API keys", "description": "Credentials for programs, narrowed by scopes" },
         { "name": "Users", "description": "Accounts" },
         { "name": "Plugins", "description": "Tools, and calling them" },
+        { "name": "Tasks", "description": "Work that is kept until it is done: now, later, after other work, or on a schedule" },
         { "name": "History", "description": "What was called" },
         { "name": "Health", "description": "Whether the server is well" },
         { "name": "Metrics", "description": "What the server counts" },

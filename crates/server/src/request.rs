@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use axum::extract::FromRequestParts;
@@ -108,6 +109,7 @@ pub struct RequestContext {
 struct Notes {
     principal: Option<Arc<Principal>>,
     decision: Option<Decision>,
+    wait: Duration,
 }
 
 impl RequestContext {
@@ -156,6 +158,17 @@ impl RequestContext {
     /// Notes how the request was counted.
     pub fn note_decision(&self, decision: Decision) {
         self.notes.lock().decision = Some(decision);
+    }
+
+    /// Notes that the caller asked to wait for something, up to `wait`: the request may take that much longer.
+    pub fn note_wait(&self, wait: Duration) {
+        self.notes.lock().wait = wait;
+    }
+
+    /// For how long the caller asked to wait.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        self.notes.lock().wait
     }
 
     /// Who asks, once a guard has found out.

@@ -15,6 +15,7 @@ mod security_event;
 mod key;
 mod execution;
 mod plugin;
+mod task;
 mod health;
 mod metrics;
 mod docs;
@@ -64,6 +65,16 @@ fn interface() -> OpenApiRouter<AppState> {
         .routes(routes!(user::list))
         .routes(routes!(user::overview))
         .routes(routes!(user::read, user::update, user::delete))
+        .routes(routes!(task::list, task::create))
+        .routes(routes!(task::create_many))
+        .routes(routes!(task::stats))
+        .routes(routes!(task::read, task::update, task::delete))
+        .routes(routes!(task::execute))
+        .routes(routes!(task::cancel))
+        .routes(routes!(task::retry))
+        .routes(routes!(task::pause))
+        .routes(routes!(task::resume))
+        .routes(routes!(task::attempts))
 }
 
 /// What stands under `/mcp`; the bare path belongs to the protocol of that name.

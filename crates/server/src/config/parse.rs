@@ -12,7 +12,7 @@ use super::{AllowedHosts, CorsOrigins};
 const MAX_ENTRIES: usize = 256;
 
 /// Understands `900000` (milliseconds), `500ms`, `30s`, `15m`, `12h`, `7d` and `2w`.
-pub(super) fn lifetime(text: &str) -> Option<Duration> {
+pub(crate) fn lifetime(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     panic::AssertUnwindSafe,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -107,7 +107,7 @@ where
         Ok(reader) if is_preflight(request.method(), request.headers()) => {
             (answer_preflight(reader.as_ref()), reader)
         }
-        Ok(reader) => (run(&state, route, request).await, reader),
+        Ok(reader) => (run(&state, &context, route, request).await, reader),
         Err(error) => (Failure::from(error).into_response(), None),
     };
 
@@ -138,8 +138,9 @@ fn admit(request: &Request, state: &AppState) -> model::Result<Option<Reader>> {
     check_origin(request.method(), uri, headers, state.edge())
 }
 
-/// Runs a route within its time. Whatever becomes of it, there is an answer.
-async fn run<S>(state: &AppState, mut route: S, request: Request) -> Response
+/// Runs a route within its time, and the time for which the caller asked to wait. Whatever becomes of it, there is
+/// an answer.
+async fn run<S>(state: &AppState, context: &RequestContext, mut route: S, request: Request) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible> + Send,
     S::Future: Send,
@@ -150,7 +151,12 @@ where
             Err(never) => match never {},
         }
     });
-    match timeout(state.edge().request_timeout, work.catch_unwind()).await {
+    let mut work = pin!(work.catch_unwind());
+    let mut done = timeout(state.edge().request_timeout, &mut work).await;
+    if done.is_err() && !context.wait().is_zero() {
+        done = timeout(context.wait(), work).await;
+    }
+    match done {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             // The message and the place of the panic are in the log already.

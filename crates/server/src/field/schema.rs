@@ -10,6 +10,19 @@ use utoipa::{
 /// The most requests per window that a key can be limited to.
 pub(crate) const MAX_RATE_LIMIT: u32 = 1_000_000_000;
 
+/// The longest time that one try of a task can be given, in milliseconds.
+pub(crate) const MAX_TIMEOUT_MS: u64 = model::Patience::LONGEST_TIMEOUT.as_secs() * 1_000;
+
+/// The longest cron expression, in characters.
+const MAX_CRON_CHARS: usize = 256;
+
+/// The longest name of a time zone, in characters.
+const MAX_TIMEZONE_CHARS: usize = 64;
+
+/// How long a caller can wait, as it is spelled: 0 to 60 s in milliseconds, seconds or minutes, without zeros before it.
+const WAIT_PATTERN: &str =
+    "^(?:(?:0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|60000)(?:ms)?|(?:0|[1-9]|[1-5][0-9]|60)s|[01]m)$";
+
 /// The most characters that a search has.
 pub(crate) const MAX_SEARCH_CHARS: usize = 200;
 
@@ -123,6 +136,11 @@ described! {
         "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
         "examples": [model::Timestamp::from_millis(1_769_846_400_000)],
     });
+    /// Moments in their order.
+    timestamps, "Timestamps" = json!({
+        "type": "array",
+        "items": { "$ref": "#/components/schemas/Timestamp" },
+    });
     /// What became of a call.
     status, "ExecutionStatus" = json!({ "type": "string", "enum": model::ExecutionStatus::ALL.map(model::ExecutionStatus::as_str) });
     /// Through which door a call came.
@@ -154,6 +172,122 @@ described! {
     });
     /// The part of a name that a list is searched for.
     search, "Search" = json!({ "type": "string", "minLength": 1, "maxLength": MAX_SEARCH_CHARS });
+    /// What a task is called.
+    task_title, "TaskTitle" = json!({
+        "type": "string",
+        "description": "Without control characters, not only spaces; kept as it is given",
+        "minLength": 1,
+        "maxLength": model::TaskTitle::MAX_CHARS,
+        "pattern": model::TaskTitle::PATTERN,
+        "examples": ["Nightly report"],
+    });
+    /// More about a task.
+    task_description, "TaskDescription" = json!({
+        "type": "string",
+        "description": "Without control characters but tabs and line ends, not only spaces; kept as it is given",
+        "minLength": 1,
+        "maxLength": model::TaskDescription::MAX_CHARS,
+        "pattern": model::TaskDescription::PATTERN,
+    });
+    /// More about a task, or that it goes.
+    new_task_description, "NewTaskDescription" = json!({
+        "anyOf": [{ "$ref": "#/components/schemas/TaskDescription" }, { "type": "null" }],
+        "description": "null removes it",
+    });
+    /// A word to find tasks by.
+    tag, "Tag" = json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": model::Tag::MAX_CHARS,
+        "pattern": model::Tag::PATTERN,
+        "examples": ["reports"],
+    });
+    /// The tags of a task.
+    tags, "Tags" = json!({
+        "type": "array",
+        "description": "Words to find tasks by; one that is given twice counts once",
+        "maxItems": model::Tags::MOST,
+        "items": { "$ref": "#/components/schemas/Tag" },
+        "examples": [["reports"]],
+    });
+    /// Says that two tasks are the same work.
+    unique_key, "UniqueKey" = json!({
+        "type": "string",
+        "description": "While a task of the same owner with this key is pending or in progress, no second one is made",
+        "minLength": 1,
+        "maxLength": model::UniqueKey::MAX_CHARS,
+        "pattern": model::UniqueKey::PATTERN,
+    });
+    /// Where a task is on its way.
+    task_status, "TaskStatus" = json!({ "type": "string", "enum": model::TaskStatus::ALL.map(model::TaskStatus::as_str) });
+    /// How urgent a task is.
+    priority, "Priority" = json!({
+        "type": "string",
+        "description": "Of tasks that are due, the more urgent start first; less urgent ones don't starve",
+        "enum": model::Priority::ALL.map(model::Priority::as_str),
+    });
+    /// How often a task is tried again.
+    retries, "Retries" = json!({
+        "type": "integer",
+        "minimum": 0,
+        "maximum": model::Patience::MOST_RETRIES,
+    });
+    /// How long one try of a task may take.
+    task_timeout, "TaskTimeout" = json!({
+        "type": "integer",
+        "description": "How long one try may take, in milliseconds; the action's own limit when it is left out",
+        "minimum": 1,
+        "maximum": MAX_TIMEOUT_MS,
+    });
+    /// How long one try of a task may take, or that the action says so.
+    new_task_timeout, "NewTaskTimeout" = json!({
+        "anyOf": [{ "$ref": "#/components/schemas/TaskTimeout" }, { "type": "null" }],
+        "description": "null leaves it to the action's own limit",
+    });
+    /// A moment as a caller gives it, or none.
+    new_moment, "NewMoment" = json!({
+        "anyOf": [{ "$ref": "#/components/schemas/Moment" }, { "type": "null" }],
+        "description": "null removes it",
+    });
+    /// The tasks that one depends on.
+    dependencies, "Dependencies" = json!({
+        "type": "array",
+        "description": "Tasks of the same owner that must be completed before this one starts; \
+                        it is cancelled when one of them fails or is cancelled",
+        "maxItems": model::NewTask::MOST_DEPENDENCIES,
+        "items": { "$ref": "#/components/schemas/Id" },
+    });
+    /// A cron expression.
+    cron, "Cron" = json!({
+        "type": "string",
+        "description": "A cron expression: minute, hour, day of month, month, day of week, with seconds before them or without; \
+                        or @hourly, @daily and the like",
+        "minLength": 1,
+        "maxLength": MAX_CRON_CHARS,
+        "examples": ["30 6 * * MON-FRI"],
+    });
+    /// A time zone.
+    timezone, "TimeZone" = json!({
+        "type": "string",
+        "description": "Its name in the IANA database",
+        "minLength": 1,
+        "maxLength": MAX_TIMEZONE_CHARS,
+        "examples": ["Europe/Berlin"],
+    });
+    /// What happens to missed ticks.
+    catch_up, "CatchUp" = json!({
+        "type": "string",
+        "description": "What happens to ticks that passed while the server was down: nothing, or one task for all of them together",
+        "enum": model::CatchUp::ALL.map(model::CatchUp::as_str),
+    });
+    /// How long a caller waits.
+    wait, "Wait" = json!({
+        "type": "string",
+        "description": "Up to a minute, as 15s, 500ms, 1m or in milliseconds",
+        "pattern": WAIT_PATTERN,
+        "default": "30s",
+        "examples": ["15s"],
+    });
     /// A text that must not show.
     secret, "Secret" = json!({ "type": "string", "format": "password" });
 }

@@ -5,10 +5,13 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
+use engine::Backlog;
+
 use super::{
     Metrics,
     histogram::{BOUNDS, Snapshot},
     process::ProcessUsage,
+    tasks::{ready, states},
 };
 
 /// Which bounds are told, in microseconds: enough for a heat map, few enough for many routes.
@@ -38,15 +41,19 @@ impl TextFormat {
 }
 
 impl Metrics {
-    /// Everything that is counted, as it is now, for a scraper.
+    /// Everything that is counted, as it is now, for a scraper. Of the queue, nothing without `backlog`.
     #[must_use]
-    pub fn text(&self, format: TextFormat) -> String {
+    pub fn text(&self, format: TextFormat, backlog: Option<&Backlog>) -> String {
         let mut page = TextPage {
             format,
             text: String::with_capacity(16 * 1024),
         };
         self.write_requests(&mut page);
         self.write_executions(&mut page);
+        self.write_tasks(&mut page);
+        if let Some(backlog) = backlog {
+            write_backlog(&mut page, backlog);
+        }
         self.write_users(&mut page);
         write_process(&mut page, self.process.usage());
         page.gauge(
@@ -156,6 +163,42 @@ impl Metrics {
         );
     }
 
+    fn write_tasks(&self, page: &mut TextPage) {
+        let tasks = &self.work.tasks;
+        page.family(
+            "mcp_task_attempts",
+            "counter",
+            "Attempts at tasks that ended here, by what became of the task; pending when it is tried again.",
+        );
+        for (status, count) in tasks.ended() {
+            page.sample("mcp_task_attempts_total", &[("status", &status.as_str())], count);
+        }
+        let retries = tasks.retries.load(Relaxed);
+        page.counter(
+            "mcp_task_retries",
+            "Tasks that are tried again after a failure.",
+            retries,
+        );
+        let lost = tasks.leases_lost.load(Relaxed);
+        page.counter(
+            "mcp_task_leases_lost",
+            "Attempts whose task this process didn't hold any more.",
+            lost,
+        );
+        let released = tasks.released.load(Relaxed);
+        page.counter(
+            "mcp_tasks_released",
+            "Tasks that were taken from a worker that is gone.",
+            released,
+        );
+        let name = "mcp_task_wait_seconds";
+        page.family(name, "histogram", "How long tasks were ready until they started.");
+        page.histogram(name, &[], &tasks.waits.snapshot());
+        let name = "mcp_task_run_seconds";
+        page.family(name, "histogram", "How long attempts at tasks took.");
+        page.histogram(name, &[], &tasks.runs.snapshot());
+    }
+
     fn write_users(&self, page: &mut TextPage) {
         let work = &self.work;
         page.family("mcp_sign_ins", "counter", "Attempts to sign in.");
@@ -213,6 +256,34 @@ impl Metrics {
         page.family(name, "histogram", "How long it took to hash or check a password.");
         page.histogram(name, &[], &work.password_works.snapshot());
     }
+}
+
+fn write_backlog(page: &mut TextPage, backlog: &Backlog) {
+    page.family(
+        "mcp_queue_tasks",
+        "gauge",
+        "Tasks that a worker does and hasn't done yet, by state.",
+    );
+    for (state, count) in states(&backlog.depth) {
+        page.sample("mcp_queue_tasks", &[("state", &state)], count);
+    }
+    page.family(
+        "mcp_queue_ready_tasks",
+        "gauge",
+        "Tasks that wait for a worker, by priority.",
+    );
+    for (priority, count) in ready(&backlog.depth) {
+        page.sample(
+            "mcp_queue_ready_tasks",
+            &[("priority", &priority.as_str())],
+            count,
+        );
+    }
+    page.gauge(
+        "mcp_queue_oldest_ready_seconds",
+        "For how long the task waits for a worker that waits longest.",
+        backlog.oldest_ready.as_secs_f64(),
+    );
 }
 
 fn write_process(page: &mut TextPage, usage: ProcessUsage) {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use engine::Backlog;
+use model::TaskStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,6 +21,11 @@ pub struct MetricsReport {
     requests: RequestsReport,
     connections: ConnectionsReport,
     executions: ExecutionsReport,
+    tasks: TasksReport,
+    /// Absent while the store doesn't tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    queue: Option<QueueReport>,
     users: UsersReport,
     process: ProcessReport,
 }
@@ -107,6 +114,60 @@ struct ActionReport {
     duration: TimesReport,
 }
 
+/// What the workers of this process did.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct TasksReport {
+    attempts: AttemptsReport,
+    /// Tasks that are tried again after a failure.
+    retries: u64,
+    /// Attempts whose task this process didn't hold any more.
+    leases_lost: u64,
+    /// Tasks that were taken from a worker that is gone.
+    released: u64,
+    /// From ready to started.
+    wait: TimesReport,
+    /// From started to ended.
+    run: TimesReport,
+}
+
+/// Attempts that ended, by what became of the task.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AttemptsReport {
+    completed: u64,
+    failed: u64,
+    cancelled: u64,
+    /// Those after which the task is pending again.
+    to_be_repeated: u64,
+}
+
+/// How full the queue is, by all processes together; to-dos and recurring tasks aren't in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct QueueReport {
+    /// Due and waiting for a worker.
+    ready: u64,
+    ready_by_priority: PrioritiesReport,
+    /// Waiting for their time.
+    scheduled: u64,
+    /// Waiting for tasks that they depend on.
+    blocked: u64,
+    /// Held by workers.
+    in_progress: u64,
+    /// For how many seconds the task has been waiting for a worker that waits longest; zero when none waits.
+    oldest_ready: f64,
+}
+
+/// How many there are of each priority.
+#[derive(Debug, Serialize, ToSchema)]
+struct PrioritiesReport {
+    low: u64,
+    medium: u64,
+    high: u64,
+    critical: u64,
+}
+
 /// What people did, and what it took to check them.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -139,9 +200,9 @@ struct ProcessReport {
 }
 
 impl Metrics {
-    /// Everything that is counted, as it is now.
+    /// Everything that is counted, as it is now. Of the queue, nothing without `backlog`.
     #[must_use]
-    pub fn report(&self) -> MetricsReport {
+    pub fn report(&self, backlog: Option<&Backlog>) -> MetricsReport {
         MetricsReport {
             version: env!("CARGO_PKG_VERSION"),
             uptime: self.uptime().as_secs(),
@@ -151,6 +212,8 @@ impl Metrics {
                 accepted: self.connections_accepted.load(Relaxed),
             },
             executions: self.report_executions(),
+            tasks: self.report_tasks(),
+            queue: backlog.map(QueueReport::from),
             users: self.report_users(),
             process: self.process.usage().into(),
         }
@@ -212,6 +275,27 @@ impl Metrics {
         }
     }
 
+    fn report_tasks(&self) -> TasksReport {
+        let tasks = &self.work.tasks;
+        let mut attempts = AttemptsReport::default();
+        for (status, count) in tasks.ended() {
+            match status {
+                TaskStatus::Completed => attempts.completed = count,
+                TaskStatus::Failed => attempts.failed = count,
+                TaskStatus::Cancelled => attempts.cancelled = count,
+                TaskStatus::Pending | TaskStatus::InProgress => attempts.to_be_repeated += count,
+            }
+        }
+        TasksReport {
+            attempts,
+            retries: tasks.retries.load(Relaxed),
+            leases_lost: tasks.leases_lost.load(Relaxed),
+            released: tasks.released.load(Relaxed),
+            wait: (&tasks.waits.snapshot()).into(),
+            run: (&tasks.runs.snapshot()).into(),
+        }
+    }
+
     fn report_users(&self) -> UsersReport {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         UsersReport {
@@ -225,6 +309,26 @@ impl Metrics {
             refused_password_work: get(&self.work.refused_password_work),
             password_wait: (&self.work.password_waits.snapshot()).into(),
             password_work: (&self.work.password_works.snapshot()).into(),
+        }
+    }
+}
+
+impl From<&Backlog> for QueueReport {
+    fn from(backlog: &Backlog) -> Self {
+        let depth = &backlog.depth;
+        let [low, medium, high, critical] = depth.ready;
+        Self {
+            ready: depth.ready.iter().sum(),
+            ready_by_priority: PrioritiesReport {
+                low,
+                medium,
+                high,
+                critical,
+            },
+            scheduled: depth.scheduled,
+            blocked: depth.blocked,
+            in_progress: depth.in_progress,
+            oldest_ready: backlog.oldest_ready.as_secs_f64(),
         }
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use model::{ActionName, ExecutionStatus, Observation, PluginName};
 use parking_lot::RwLock;
 
-use super::histogram::{Histogram, Snapshot};
+use super::{
+    histogram::{Histogram, Snapshot},
+    tasks::Tasks,
+};
 
 /// Most actions that are told apart; the plugins of one server have far fewer.
 const MAX_ACTIONS: usize = 10_000;
@@ -31,6 +34,7 @@ pub(super) struct Work {
     pub(super) cache_misses: AtomicU64,
     pub(super) password_waits: Histogram,
     pub(super) password_works: Histogram,
+    pub(super) tasks: Tasks,
 }
 
 /// The calls of one action.
@@ -96,6 +100,11 @@ impl Work {
                     &self.cache_misses
                 });
             }
+            Observation::TaskStarted { waited } => self.tasks.waits.record(waited),
+            Observation::TaskAttemptEnded { status, ran } => self.tasks.count_end(status, ran),
+            Observation::TaskRetried => add(&self.tasks.retries),
+            Observation::TaskLeaseLost => add(&self.tasks.leases_lost),
+            Observation::TaskReleased => add(&self.tasks.released),
             _ => {}
         }
     }

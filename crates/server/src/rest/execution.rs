@@ -80,10 +80,16 @@ pub(crate) struct ExecutionView {
 /// Why a call failed, as its caller was told.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CallFailureView {
+pub(crate) struct CallFailureView {
     /// One of the codes of failed answers.
     code: String,
     message: String,
+}
+
+impl From<CallFailure> for CallFailureView {
+    fn from(CallFailure { code, message }: CallFailure) -> Self {
+        Self { code, message }
+    }
 }
 
 impl From<Execution> for ExecutionView {
@@ -92,9 +98,7 @@ impl From<Execution> for ExecutionView {
         let (result, error) = match execution.outcome {
             ExecutionOutcome::Running => (None, None),
             ExecutionOutcome::Success(result) => (Some(result), None),
-            ExecutionOutcome::Failure(CallFailure { code, message }) => {
-                (None, Some(CallFailureView { code, message }))
-            }
+            ExecutionOutcome::Failure(failure) => (None, Some(failure.into())),
         };
         Self {
             id: execution.id,

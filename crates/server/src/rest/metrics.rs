@@ -15,7 +15,7 @@ use crate::{
     envelope::{Envelope, Success},
     extract::Query,
     failure::Failure,
-    metrics::{Metrics, MetricsReport, TextFormat},
+    metrics::{MetricsReport, TextFormat},
     state::AppState,
 };
 
@@ -63,15 +63,15 @@ pub(crate) async fn read(
         None => asked_for(accept),
     };
     let metrics = Arc::clone(state.metrics());
+    let backlog = metrics.backlog(state.engine()).await;
+    let backlog = backlog.as_ref();
     Ok(match text {
-        Some(format) => told(&metrics, format),
-        None => Success::ok(metrics.report()).into_response(),
+        Some(format) => {
+            let kind = HeaderValue::from_static(format.media_type());
+            ([(header::CONTENT_TYPE, kind)], metrics.text(format, backlog)).into_response()
+        }
+        None => Success::ok(metrics.report(backlog)).into_response(),
     })
-}
-
-fn told(metrics: &Metrics, format: TextFormat) -> Response {
-    let kind = HeaderValue::from_static(format.media_type());
-    ([(header::CONTENT_TYPE, kind)], metrics.text(format)).into_response()
 }
 
 /// The text format that a scraper's `Accept` asks for; a browser's asks for none.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use engine::{CallRequest, Engine, Executed, PluginView as Held};
 use model::{
-    Action, ActionName, Annotations, CallStatistics, ExecutionId, Health, PageLimit, PluginName, Source,
-    Timestamp,
+    Action, ActionName, Annotations, CallStatistics, ExecutionId, Health, PluginName, Source, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -316,16 +315,8 @@ pub(crate) async fn list(
     State(engine): State<Engine>,
     TokenOrKey(principal): TokenOrKey,
 ) -> Result<List<PluginView>, Failure> {
-    let items = engine.list_plugins(&principal).await?;
-    let total = u64::try_from(items.len()).unwrap_or(u64::MAX);
-    let limit = PageLimit::new(PageLimit::MAX)?;
-    let all = engine::Listing {
-        items,
-        limit,
-        next_cursor: None,
-        total,
-    };
-    Ok(List::of(all, PluginView::from))
+    let plugins = engine.list_plugins(&principal).await?;
+    Ok(List::whole(plugins, PluginView::from))
 }
 
 /// Read a plugin

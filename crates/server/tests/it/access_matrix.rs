@@ -37,6 +37,8 @@ struct Row {
     body: Value,
     /// Whether it names something that belongs to someone.
     owned: Owned,
+    /// Another scope that a narrowed key must hold.
+    also: &'static str,
 }
 
 /// Whose the thing is that a path names.
@@ -56,6 +58,7 @@ fn row(route: &'static str, access: Access) -> Row {
         access,
         body: Value::Null,
         owned: Owned::Nobody,
+        also: "",
     }
 }
 
@@ -66,6 +69,10 @@ impl Row {
 
     fn owned(self, owned: Owned) -> Self {
         Self { owned, ..self }
+    }
+
+    fn also(self, also: &'static str) -> Self {
+        Self { also, ..self }
     }
 
     fn method(&self) -> Method {
@@ -137,6 +144,7 @@ fn matrix() -> Vec<Row> {
     rows.extend(own_account());
     rows.extend(users());
     rows.extend(tools());
+    rows.extend(tasks());
     rows
 }
 
@@ -203,6 +211,31 @@ fn tools() -> Vec<Row> {
         row("GET /mcp/plugins/{name}", read()),
         row("GET /mcp/history", history()),
         row("GET /mcp/history/{id}", history()).owned(Owned::OwnerAndAdmins),
+    ]
+}
+
+fn tasks() -> Vec<Row> {
+    let (read, both) = (
+        || any(Permission::ReadTasks, Role::User, "tasks:read"),
+        Owned::OwnerAndAdmins,
+    );
+    let write = || any(Permission::WriteTasks, Role::User, "tasks:write");
+    let to_do = json!({ "title": "a to-do" });
+    let execute = "POST /api/v1/tasks/{id}/execute";
+    vec![
+        row("GET /api/v1/tasks", read()),
+        row("POST /api/v1/tasks", write()).body(to_do.clone()),
+        row("POST /api/v1/tasks/bulk", write()).body(json!({ "tasks": [to_do] })),
+        row("GET /api/v1/tasks/stats", read()),
+        row("GET /api/v1/tasks/{id}", read()).owned(both),
+        row("PUT /api/v1/tasks/{id}", write()).body(json!({})).owned(both),
+        row("DELETE /api/v1/tasks/{id}", write()).owned(both),
+        row(execute, write()).also("plugins:execute:sample").owned(both),
+        row("POST /api/v1/tasks/{id}/cancel", write()).owned(both),
+        row("POST /api/v1/tasks/{id}/retry", write()).owned(both),
+        row("POST /api/v1/tasks/{id}/pause", write()).owned(both),
+        row("POST /api/v1/tasks/{id}/resume", write()).owned(both),
+        row("GET /api/v1/tasks/{id}/attempts", read()).owned(both),
     ]
 }
 
@@ -330,8 +363,11 @@ fn foreseen(row: &Row, kind: Kind, is_foreign: bool) -> Option<(u16, &'static st
     if !is_taken || (*account && kind == Kind::Operator) {
         return Some((403, "wrong_credential"));
     }
-    let covers = own_scope == *scope || own_scope == "admin" || scope.starts_with(&format!("{own_scope}:"));
-    if !own_scope.is_empty() && !scope.is_empty() && !covers {
+    let covers = |scope: &str| {
+        let within = own_scope == scope || scope.starts_with(&format!("{own_scope}:"));
+        own_scope.is_empty() || scope.is_empty() || own_scope == "admin" || within
+    };
+    if !covers(scope) {
         return Some((403, "insufficient_scope"));
     }
     if own_role < *role {
@@ -342,7 +378,10 @@ fn foreseen(row: &Row, kind: Kind, is_foreign: bool) -> Option<(u16, &'static st
         Owned::OwnerAndAdmins => own_role < Role::Admin,
         Owned::OwnerOnly => true,
     };
-    (is_foreign && is_hidden).then_some((404, "not_found"))
+    if is_foreign && is_hidden {
+        return Some((404, "not_found"));
+    }
+    (!covers(row.also)).then_some((403, "insufficient_scope"))
 }
 
 /// Things that belong to someone, to be named in paths.
@@ -350,6 +389,69 @@ struct Things {
     user: String,
     key: String,
     execution: String,
+    /// One for each thing that is done to a task and can't be done twice.
+    tasks: Tasks,
+}
+
+/// Tasks by what can be done to them.
+struct Tasks {
+    to_do: String,
+    to_be_deleted: String,
+    to_be_cancelled: String,
+    to_be_retried: String,
+    job: String,
+    recurring: String,
+}
+
+impl Tasks {
+    async fn of(caller: &Caller) -> Self {
+        let to_do = json!({ "title": "a to-do" });
+        let job = json!({
+            "title": "a job", "plugin": "sample", "action": "echo", "payload": { "message": "hello" },
+            "scheduledAt": "2099-01-01T00:00:00Z",
+        });
+        let mut recurring = job.clone();
+        recurring.as_object_mut().unwrap().remove("scheduledAt");
+        recurring["schedule"] = json!({ "cron": "0 0 1 1 *" });
+        let body = json!({ "tasks": [to_do, to_do, to_do, to_do, job, recurring] });
+        let made = caller.post("/api/v1/tasks/bulk", body).await.expect(201).data();
+        let ids: Vec<_> = made["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["id"].clone())
+            .collect();
+        let ids = ids.iter().map(|id| id.as_str().unwrap().to_owned());
+        let [
+            to_do,
+            to_be_deleted,
+            to_be_cancelled,
+            to_be_retried,
+            job,
+            recurring,
+        ] = <[String; 6]>::try_from(ids.collect::<Vec<_>>()).unwrap();
+        let cancelled = format!("/api/v1/tasks/{to_be_retried}/cancel");
+        caller.send(Method::POST, &cancelled, None).await.expect(200);
+        Self {
+            to_do,
+            to_be_deleted,
+            to_be_cancelled,
+            to_be_retried,
+            job,
+            recurring,
+        }
+    }
+
+    fn of_route(&self, route: &str) -> &str {
+        match route {
+            "DELETE /api/v1/tasks/{id}" => &self.to_be_deleted,
+            route if route.ends_with("/cancel") => &self.to_be_cancelled,
+            route if route.ends_with("/retry") => &self.to_be_retried,
+            route if route.ends_with("/execute") => &self.job,
+            route if route.ends_with("/pause") || route.ends_with("/resume") => &self.recurring,
+            _ => &self.to_do,
+        }
+    }
 }
 
 impl Things {
@@ -359,13 +461,16 @@ impl Things {
             user: person.id.clone(),
             key: person.key(&[]).await.0,
             execution: executed["executionId"].as_str().unwrap().to_owned(),
+            tasks: Tasks::of(&person.caller).await,
         }
     }
 
-    fn fill(&self, path: &str) -> String {
+    fn fill(&self, row: &Row) -> String {
+        let path = row.path();
         let id = match path {
             path if path.contains("/users/") => &self.user,
             path if path.contains("/api-keys/") => &self.key,
+            path if path.contains("/tasks/") => self.tasks.of_route(row.route),
             _ => &self.execution,
         };
         path.replace("{id}", id)
@@ -377,10 +482,7 @@ impl Things {
 /// Sends a request of the table, holds its answer against what is foreseen, and tells whether it was let through.
 async fn check(row: &Row, someone: &Someone, things: &Things, is_foreign: bool) -> bool {
     let body = Some(row.body.clone()).filter(|body| !body.is_null());
-    let reply = someone
-        .caller
-        .send(row.method(), &things.fill(row.path()), body)
-        .await;
+    let reply = someone.caller.send(row.method(), &things.fill(row), body).await;
     let told = format!(
         "{} by {:?}, foreign: {is_foreign}: {}",
         row.route, someone.kind, reply.text

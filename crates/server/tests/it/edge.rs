@@ -401,7 +401,7 @@ async fn g10_a_panic_is_one_failed_request() {
         status_of(&server.exchange(request("GET", "/health", "")).await),
         200
     );
-    let report = serde_json::to_value(server.metrics().report()).unwrap();
+    let report = serde_json::to_value(server.metrics().report(None)).unwrap();
     assert_eq!(report["requests"]["panics"], 3);
     assert_eq!(report["requests"]["inFlight"], 0);
     server.stop().await;
@@ -453,7 +453,7 @@ async fn d07_a_client_that_leaves_ends_its_request() {
         .unwrap();
 
     server.stopping().cancel();
-    let report = serde_json::to_value(server.metrics().report()).unwrap();
+    let report = serde_json::to_value(server.metrics().report(None)).unwrap();
     assert_eq!(
         report["requests"]["endpoints"][0]["statuses"][0]["status"], 499,
         "{report}"

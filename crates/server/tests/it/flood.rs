@@ -164,7 +164,7 @@ async fn d04_5_000_idle_connections_leave_others_unharmed() {
     }
     let answer = server.exchange(LIVE).await;
     assert_eq!(status_of(&answer), 200);
-    let report = serde_json::to_value(server.metrics().report()).unwrap();
+    let report = serde_json::to_value(server.metrics().report(None)).unwrap();
     assert!(
         report["connections"]["accepted"].as_u64().unwrap() > count as u64,
         "{report}"

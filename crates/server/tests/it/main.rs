@@ -19,6 +19,7 @@ mod flood;
 mod metrics;
 mod plugin;
 mod history;
+mod task;
 mod setup;
 mod docs;
 mod openapi;

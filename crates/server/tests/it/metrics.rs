@@ -172,7 +172,7 @@ async fn g17_what_strangers_send_adds_no_series() {
     }
     let after = series_of(text_of(&get(&server, "/metrics?format=txt", "").await));
     assert_eq!(after, before);
-    let report: Value = serde_json::to_value(server.metrics().report()).unwrap();
+    let report: Value = serde_json::to_value(server.metrics().report(None)).unwrap();
     assert!(report["requests"]["total"].as_u64().unwrap() >= REQUESTS as u64);
     server.stop().await;
 }
