@@ -328,7 +328,7 @@ fn place() -> impl Strategy<Value = (Tz, Timestamp)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn c13_ticks_are_those_that_looking_at_every_second_finds(
