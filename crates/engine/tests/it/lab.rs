@@ -61,6 +61,18 @@ impl Lab {
         Ok(json!({ "waited": true }))
     }
 
+    /// Reports each fraction, waiting before each but the first.
+    async fn report(&self, call: &Call) -> Result<Value> {
+        for (number, fraction) in call.payload["fractions"].as_array().unwrap().iter().enumerate() {
+            if number > 0 {
+                self.wait().await?;
+            }
+            call.progress
+                .report(fraction.as_f64().unwrap(), Some("under way"));
+        }
+        self.wait().await
+    }
+
     async fn hang(&self) -> Result<Value> {
         let _guard = Dropped(&self.dropped);
         self.begun.add_permits(1);
@@ -114,6 +126,7 @@ impl Runtime for Lab {
             action("huge", Annotations::PURE),
             action("deep", Annotations::PURE),
             action("fail", Annotations::PURE),
+            action("report", Annotations::PURE),
             misfit,
             strict,
         ];
@@ -134,6 +147,7 @@ impl Runtime for Lab {
             "echo" | "strict" => Ok(call.payload),
             "write" => Ok(json!({ "written": call.execution_id })),
             "wait" | "waitAndWrite" => self.wait().await,
+            "report" => self.report(&call).await,
             "hang" | "hangAndWrite" => self.hang().await,
             "panic" | "panicAndWrite" => panic!("on purpose"),
             "huge" => Ok(json!("x".repeat(9 * 1024 * 1024))),

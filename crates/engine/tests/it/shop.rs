@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use engine::{CallRequest, Client, Executed, Listing, PageQuery};
+use engine::{CallRequest, Client, Executed, Listing, PageQuery, Settings};
 use model::{
     ActionName, Credential, Direction, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, KeyId,
     PageLimit, PluginName, Principal, Result, Role, Scopes, Secret, SessionId, Sort, Source, Subject, UserId,
@@ -42,10 +42,15 @@ impl Deref for Shop {
 
 impl Shop {
     pub(crate) fn open() -> Self {
+        Self::open_with(|_| {})
+    }
+
+    /// As [`Self::open`], set otherwise.
+    pub(crate) fn open_with(set: impl FnOnce(&mut Settings)) -> Self {
         let lab = Arc::<Lab>::default();
         let built = Arc::<Mutex<Option<Arc<Faulty>>>>::default();
         let slot = Arc::clone(&built);
-        let builder = WorldBuilder {
+        let mut builder = WorldBuilder {
             runtimes: vec![Arc::clone(&lab) as _],
             wrap_store: Box::new(move |store| {
                 let faulty = Arc::new(Faulty::new(store));
@@ -54,6 +59,7 @@ impl Shop {
             }),
             ..WorldBuilder::default()
         };
+        set(&mut builder.settings);
         Self::of(builder.build(), lab, built)
     }
 
