@@ -169,7 +169,8 @@ impl Engine {
     }
 
     /// Records the answer, sealed; gives the key back when the answer is `None`: the request had no effect. A key
-    /// whose request can be resumed isn't given back: it stays free for the same request.
+    /// whose request can be resumed isn't given back, nor is an answer recorded that is too large to be kept: the
+    /// same request does the work again.
     ///
     /// Once begun, it is carried through even when the future is dropped. The answer is sealed with a key made
     /// of the caller's own, so that nobody reads it from the database alone. Of an answer above 1 MiB only the fact is kept.
@@ -181,7 +182,8 @@ impl Engine {
         ticket: IdempotencyTicket,
         answer: Option<&Answer>,
     ) -> Result<()> {
-        if answer.is_none() && ticket.when_begun == WhenBegun::Resume {
+        let is_repeatable = answer.is_some_and(|answer| answer.body.len() <= MAX_ANSWER_BYTES);
+        if !is_repeatable && ticket.when_begun == WhenBegun::Resume {
             return Ok(());
         }
         let sealed = answer.map(|answer| self.seal(&ticket, answer)).transpose()?;

@@ -141,6 +141,22 @@ async fn a_key_that_was_begun_takes_no_other_body_and_once_answered_gives_its_an
 }
 
 #[tokio::test]
+async fn i9_an_answer_too_large_to_be_kept_is_made_again() {
+    let shop = Shop::open();
+    let first = submit_once(&shop).await.unwrap();
+    let large = Answer {
+        status: 201,
+        body: vec![b' '; 1024 * 1024 + 1],
+    };
+    let settled = shop
+        .engine
+        .settle_idempotent_request(ticket(&shop).await, Some(&large));
+    settled.await.unwrap();
+    let again = submit_once(&shop).await.unwrap();
+    assert_eq!(again.task.id, first.task.id);
+}
+
+#[tokio::test]
 async fn after_24_hours_the_key_stands_for_another_task() {
     let shop = Shop::open();
     let first = submit_once(&shop).await.unwrap();
