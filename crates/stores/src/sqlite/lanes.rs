@@ -98,6 +98,7 @@ pub(super) struct Lanes {
     blocked: u64,
     held: u64,
     claims: u8,
+    has_dependencies: bool,
     has_changed: bool,
 }
 
@@ -187,6 +188,16 @@ impl Lanes {
         self.held
     }
 
+    /// Whether a task may depend on another.
+    pub(super) fn has_dependencies(&self) -> bool {
+        self.has_dependencies
+    }
+
+    /// Notes that a task depends on another.
+    pub(super) fn note_dependency(&mut self) {
+        self.has_dependencies = true;
+    }
+
     /// The lane of a plugin, if it ever had a task.
     pub(super) fn find_lane(&self, plugin: &PluginName) -> Option<i64> {
         self.numbers.get(plugin).copied()
@@ -242,6 +253,9 @@ impl Lanes {
             let counted = connection.prepare_cached(sql)?.query_row((), |row| row.get(0));
             counted.map(to_count)
         };
+        lanes.has_dependencies = connection
+            .prepare_cached("SELECT 1 FROM task_dependency")?
+            .exists(())?;
         lanes.held = count("SELECT count(*) FROM task INDEXED BY task_held WHERE queue = 0")?;
         lanes.scheduled = count("SELECT count(*) FROM task INDEXED BY task_due WHERE queue = 2")?;
         lanes.blocked = count("SELECT count(*) FROM task INDEXED BY task_blocked WHERE queue = 3")?;

@@ -1,11 +1,14 @@
 //! Where tasks stand, and the one way in which that changes.
 
-use model::{ExecutionId, Failure, Priority, Standing, TaskId, TaskKind, TaskStatus, Timestamp, UserId};
-use rusqlite::{Connection, OptionalExtension as _, Row, params, types::FromSqlError};
+mod write;
 
+use model::{ExecutionId, Failure, Priority, Standing, TaskId, TaskKind, TaskStatus, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row, types::FromSqlError};
+
+use self::write::keep_end;
 use super::row::{RawTask, read_standing};
 use crate::sqlite::{
-    column::{Id, Moment, Status, Urgency},
+    column::{Id, Moment, Urgency},
     lanes::{Lanes, Place, Sort, TaskLedger},
 };
 
@@ -142,15 +145,9 @@ impl Placed {
             tasks.remove(self.sort());
             tasks.add(after.sort());
         }
-        let stays =
-            self.standing.status == after.standing.status && self.standing.lease == after.standing.lease;
-        if stays && change.error.is_none() && change.call.is_none() {
-            after.write_place(connection, self, change.now)?;
-        } else {
-            after.write(connection, change)?;
-        }
+        self.write_change(connection, &after, change)?;
         if after.standing.status.is_final() && !self.standing.status.is_final() {
-            keep_end(connection, self.id)?;
+            keep_end(connection, tasks, self.id)?;
         }
         Ok(after)
     }
@@ -212,94 +209,4 @@ impl Placed {
             .map(|place| lanes.enter(place, after.priority, lane, self.user_id));
         after
     }
-
-    fn turn(&self) -> Option<i64> {
-        match self.place {
-            Some(Place::Ready { turn }) => Some(turn),
-            Some(Place::Held | Place::Scheduled | Place::Blocked) | None => None,
-        }
-    }
-
-    /// Writes a change of all but status, lease and error: it leaves the indexes by status alone.
-    fn write_place(&self, connection: &Connection, before: &Self, now: Timestamp) -> rusqlite::Result<()> {
-        let (standing, ready_at) = (&self.standing, self.ready_at.map(Moment));
-        // That its time came is no change of a task.
-        let is_changed = self.standing != before.standing || self.priority != before.priority;
-        connection
-            .prepare_cached(
-                "UPDATE task SET priority = ?2, queue = ?3, turn = ?4, due_at = ?5, ready_at = ?6, unmet = ?7, \
-                 retry_count = ?8, max_retries = ?9, stall_count = ?10, max_stalls = ?11, \
-                 updated_at = coalesce(?12, updated_at) WHERE seq = ?1",
-            )?
-            .execute(params![
-                self.seq,
-                Urgency(self.priority),
-                self.place.map(Place::number),
-                self.turn(),
-                Moment(standing.due_at),
-                ready_at,
-                standing.unmet,
-                standing.retry_count,
-                standing.max_retries,
-                standing.stall_count,
-                standing.max_stalls,
-                is_changed.then_some(Moment(now)),
-            ])
-            .map(|_| ())
-    }
-
-    fn write(&self, connection: &Connection, change: Change) -> rusqlite::Result<()> {
-        let (standing, now) = (&self.standing, Moment(change.now));
-        let has_error = change.error.is_some();
-        let error = change.error.flatten();
-        let (code, message) = error.map(|error| (error.code, error.message)).unzip();
-        let is_begun = standing.status == TaskStatus::InProgress;
-        connection
-            .prepare_cached(
-                "UPDATE task SET status = ?2, priority = ?3, queue = ?4, turn = ?5, due_at = ?6, ready_at = ?7, \
-                 attempt = ?8, retry_count = ?9, max_retries = ?10, stall_count = ?11, max_stalls = ?12, unmet = ?13, \
-                 worker = ?14, lease_until = ?15, started_at = coalesce(?16, started_at), finished_at = ?17, \
-                 updated_at = ?18, execution_id = coalesce(?19, execution_id), progress = NULL, \
-                 error_code = CASE WHEN ?20 THEN ?21 ELSE error_code END, \
-                 error_message = CASE WHEN ?20 THEN ?22 ELSE error_message END WHERE seq = ?1",
-            )?
-            .execute(params![
-                self.seq,
-                Status(standing.status),
-                Urgency(self.priority),
-                self.place.map(Place::number),
-                self.turn(),
-                Moment(standing.due_at),
-                self.ready_at.map(Moment),
-                standing.attempt,
-                standing.retry_count,
-                standing.max_retries,
-                standing.stall_count,
-                standing.max_stalls,
-                standing.unmet,
-                standing.lease.map(|lease| Id(lease.worker.as_uuid())),
-                standing.lease.map(|lease| Moment(lease.until)),
-                is_begun.then_some(now),
-                standing.status.is_final().then_some(now),
-                now,
-                change.call.map(|id| Id(id.as_uuid())),
-                has_error,
-                code,
-                message,
-            ])
-            .map(|_| ())
-    }
-}
-
-/// Keeps that a task ended, if there are others that are to be told.
-fn keep_end(connection: &Connection, id: TaskId) -> rusqlite::Result<()> {
-    let has_dependents = connection
-        .prepare_cached("SELECT 1 FROM task_dependency WHERE depends_on = ?1 AND is_told = 0")?
-        .exists([Id(id.as_uuid())])?;
-    if has_dependents {
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO task_settlement (task_id) VALUES (?1)")?
-            .execute([Id(id.as_uuid())])?;
-    }
-    Ok(())
 }

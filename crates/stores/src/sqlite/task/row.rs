@@ -6,7 +6,7 @@ use model::{
     CatchUp, Error, Failure, Job, Lease, Priority, Recurrence, Result, Standing, Task, TaskId, Timestamp,
     UserId, WorkerId,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, types::Type};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -30,13 +30,6 @@ pub(super) fn find(connection: &Connection, id: TaskId) -> rusqlite::Result<Opti
         .prepare_cached(&sql)?
         .query_row([Id(id.as_uuid())], RawTask::read)
         .optional()
-}
-
-/// Reads a task from a row of [`COLUMNS`].
-pub(super) fn read_task(row: &Row<'_>) -> rusqlite::Result<Task> {
-    RawTask::read(row)?
-        .into_task()
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, error.into()))
 }
 
 /// Reads a standing from a row that begins with its columns, as [`COLUMNS`] does.

@@ -203,6 +203,9 @@ impl NewRow {
         if let Some(place) = place {
             lanes.enter(place, sort.priority, sort.lane, sort.owner);
         }
+        if !self.depends_on.is_empty() {
+            lanes.note_dependency();
+        }
         ledger.tasks.add(sort);
         self.write_dependencies(connection, &are_met)
             .and_then(|()| self.write_recurrence(connection))
