@@ -252,7 +252,7 @@ impl Session<'_> {
             "--generation-database",
             "none",
         ]);
-        command.args(["--request-timeout", "40", "--no-color"]);
+        command.args(["--request-timeout", "70", "--no-color"]);
         if let Some(account) = account {
             command.args(["-H", &format!("Authorization: Bearer {}", account.token)]);
             // A made-up key beside a good token would be refused before anything else is looked at.

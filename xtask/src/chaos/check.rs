@@ -1,6 +1,8 @@
 //! Holds what can be seen against what was promised. Each finding names the promise that it breaks.
 
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -61,6 +61,13 @@ impl Batch {
 }
 
 impl Plan {
+    /// Tells whether it is meant to be completed, so that others can well depend on it: what depends on a task that
+    /// has failed is refused.
+    fn is_sound(&self) -> bool {
+        let can_succeed = matches!(self.behaviour, Behaviour::Succeed | Behaviour::FailUpTo(_));
+        can_succeed && self.cancel_after.is_none() && self.max_stalls > 1
+    }
+
     /// The task as a request says it.
     pub(super) fn body(&self, scheduled_at: Option<String>, parents: &[String]) -> Value {
         let mut payload = Map::new();
@@ -119,7 +126,11 @@ pub(super) fn make(tasks: u32, dice: &mut Dice) -> Vec<Batch> {
             .collect();
         let key = dice.percent(40).then(|| format!("chaos-{first}"));
         if let Some(numbers) = owned.get_mut(user) {
-            numbers.extend(first..first + count);
+            let all = (first..first + count).zip(&plans);
+            numbers.extend(
+                all.filter(|(_, plan)| plan.is_sound() || dice.percent(5))
+                    .map(|(number, _)| number),
+            );
         }
         batches.push(Batch {
             user,
@@ -145,7 +156,7 @@ fn plan(number: usize, older: &[usize], dice: &mut Dice) -> Plan {
         Duration::ZERO
     };
     let recent = older.get(older.len().saturating_sub(40)..).unwrap_or_default();
-    let parents = if dice.percent(10) {
+    let parents = if dice.percent(12) {
         let wanted = dice.between(1, 3);
         let mut found: Vec<usize> = (0..wanted).filter_map(|_| dice.pick(recent).copied()).collect();
         found.sort_unstable();
