@@ -2,7 +2,7 @@
 
 use model::{Error, Job, Result, TaskId};
 
-use super::reference::read_references;
+use super::reference::{in_payload, read_references};
 use crate::{
     parts::Engine,
     registry::{Excess, Extent},
@@ -43,7 +43,7 @@ impl Engine {
             .iter()
             .find(|(_, reference)| !depends_on.contains(&reference.task));
         stray.map_or(Ok(()), |(path, _)| {
-            let path = format!("payload.{path}.$fromTask").replace("..", ".");
+            let path = format!("{}.$fromTask", in_payload(path));
             Err(Error::invalid(path, "must be one of dependsOn"))
         })
     }

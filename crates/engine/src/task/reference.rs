@@ -279,7 +279,7 @@ fn is_pointer(text: &str) -> bool {
 }
 
 /// The path of something in the payload.
-fn in_payload(path: &str) -> String {
+pub(super) fn in_payload(path: &str) -> String {
     if path.is_empty() {
         "payload".to_owned()
     } else {
