@@ -156,6 +156,15 @@ impl Worker {
         let mut claims = FuturesUnordered::new();
         let mut number = 0_u64;
         loop {
+            // Before the first wait too: what was due when the process before this one ended is announced by nobody.
+            if claims.len() < MOST_CLAIMS
+                && agenda.is_claim_due()
+                && let Some(aside) = self.slots.put_aside(self.share(&agenda))
+            {
+                agenda.begin_claim(Instant::now());
+                number += 1;
+                claims.push(self.claim_numbered(number, aside));
+            }
             let wait = agenda.wait(Instant::now(), parts.clock.now());
             tokio::select! {
                 biased;
@@ -169,14 +178,6 @@ impl Worker {
                     agenda.want_claim();
                 }
                 () = pause(wait.unwrap_or_default()), if wait.is_some() => agenda.note_waited(Instant::now()),
-            }
-            if claims.len() < MOST_CLAIMS
-                && agenda.is_claim_due()
-                && let Some(aside) = self.slots.put_aside(self.share(&agenda))
-            {
-                agenda.begin_claim(Instant::now());
-                number += 1;
-                claims.push(self.claim_numbered(number, aside));
             }
         }
         // What they claim is handed back at once, or done within the grace.
