@@ -62,7 +62,7 @@ fn list_due(connection: &Connection, now: Timestamp, limit: u16) -> Outcome<(Vec
     let ids: Vec<Id> = connection
         .prepare_cached(
             "SELECT task_id FROM recurrence INDEXED BY recurrence_by_next WHERE next_at <= ?1 \
-             ORDER BY next_at, task_id LIMIT ?2",
+             AND NOT is_paused ORDER BY next_at, task_id LIMIT ?2",
         )?
         .query_map(params![Moment(now), limit], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
@@ -70,7 +70,7 @@ fn list_due(connection: &Connection, now: Timestamp, limit: u16) -> Outcome<(Vec
     let next: Option<Moment> = connection
         .prepare_cached(
             "SELECT next_at FROM recurrence INDEXED BY recurrence_by_next WHERE next_at IS NOT NULL \
-             ORDER BY next_at, task_id LIMIT 1 OFFSET ?1",
+             AND NOT is_paused ORDER BY next_at, task_id LIMIT 1 OFFSET ?1",
         )?
         .query_row([from_count(given)], |row| row.get(0))
         .optional()?;

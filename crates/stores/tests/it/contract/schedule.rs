@@ -279,6 +279,16 @@ async fn a_paused_schedule_does_not_fire(engine: impl Engine) {
         )
         .await;
     assert!(!fired.unwrap());
+    let paused = change(&store, 1, &recurrence(&paused), pause(true, Some(200)))
+        .await
+        .unwrap();
+    assert_eq!(
+        due(&store, 900, 10).await,
+        (vec![], None),
+        "whatever its next tick is"
+    );
+    let fired = store.fire_schedule(task_id(1), moment(200), None, None).await;
+    assert!(!fired.unwrap());
     let resumed = change(&store, 1, &recurrence(&paused), pause(false, Some(300)))
         .await
         .unwrap();

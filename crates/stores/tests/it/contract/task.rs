@@ -352,6 +352,8 @@ async fn many_tasks_are_submitted_all_or_none(engine: impl Engine) {
     }
     let overview = store.task_overview(None, moment(0), 10).await.unwrap();
     assert!(overview.counts.is_empty(), "what was taken back isn't counted");
+    let depth = store.queue_depth().await.unwrap();
+    assert_eq!((depth.ready, depth.blocked), ([0; 4], 0));
     assert!(claimed(&store, 100, 10).await.is_empty());
     let tasks: Vec<_> = (1..=1_000).map(job).collect();
     let submitted = store.submit_tasks(tasks.clone()).await.unwrap();

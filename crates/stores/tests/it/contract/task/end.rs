@@ -173,6 +173,7 @@ async fn a_failed_or_cancelled_task_is_tried_anew_with_all_its_retries(engine: i
         "attempts only grow"
     );
     assert_eq!((after.finished_at, after.updated_at), (None, moment(50)));
+    assert_eq!((after.error.clone(), after.result.clone()), (None, None));
     assert_eq!(found(&store, 1).await, after);
     let held = claimed_one(&store, 50).await;
     assert_eq!((held.task.standing.attempt, held.ready_at), (3, moment(50)));

@@ -317,6 +317,13 @@ async fn a_tag_is_found_whole(engine: impl Engine) {
         };
         assert_eq!(total(&store, &filter).await, 1, "{tag}");
     }
+    for tag in [",", "common\"", "mon", "[", "b"] {
+        let filter = TaskFilter {
+            tag: Some(Tag::parse(tag).unwrap()),
+            ..TaskFilter::default()
+        };
+        assert_eq!(total(&store, &filter).await, 0, "{tag}");
+    }
 }
 
 async fn b01_a_list_of_ones_own_tells_nothing_of_others(engine: impl Engine) {

@@ -252,6 +252,16 @@ async fn a_job_that_never_started_has_no_times(engine: impl Engine) {
     }
     let all = overview(&store, None).await;
     assert_eq!((all.ended, all.wait, all.run), (1, None, None));
+    // One that waited to be tried again: how long is no time of its first try.
+    submit(&store, job(4)).await;
+    let held = claimed_one(&store, 100).await;
+    let again = AttemptEnd::Failed {
+        retry_at: moment(150),
+    };
+    end(&store, &held, again, 200).await.unwrap();
+    store.cancel_task(task_id(4), None, moment(300)).await.unwrap();
+    let all = overview(&store, None).await;
+    assert_eq!((all.ended, all.wait, all.run), (2, None, None));
 }
 
 async fn the_job_that_is_ready_longest_is_named(engine: impl Engine) {
