@@ -1,7 +1,10 @@
 //! The worker of this process, as others see it: what it has its hands full with, and whether it gets on.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,8 @@ pub struct WorkerHealth {
 pub(crate) struct Slots {
     turns: Arc<Semaphore>,
     total: u16,
+    /// How many attempts are in one.
+    busy: Arc<AtomicU16>,
 }
 
 impl Slots {
@@ -47,6 +52,7 @@ impl Slots {
         Self {
             turns: Arc::new(Semaphore::new(usize::from(total))),
             total,
+            busy: Arc::default(),
         }
     }
 
@@ -55,7 +61,12 @@ impl Slots {
         self.total
     }
 
-    /// How many are free.
+    /// How many hold attempts.
+    pub(crate) fn busy(&self) -> u16 {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// How many are neither taken nor put aside.
     pub(crate) fn free(&self) -> u16 {
         u16::try_from(self.turns.available_permits()).unwrap_or(u16::MAX)
     }
@@ -63,17 +74,24 @@ impl Slots {
     /// Puts `count` slots aside for what is about to be claimed; `None` when there are none, or fewer by now.
     pub(crate) fn put_aside(&self, count: u16) -> Option<SlotsAside> {
         let turns = Arc::clone(&self.turns).try_acquire_many_owned(u32::from(count));
-        (count > 0).then(|| turns.ok().map(SlotsAside))?
+        let turns = turns.ok().filter(|_| count > 0)?;
+        Some(SlotsAside {
+            turns,
+            busy: Arc::clone(&self.busy),
+        })
     }
 }
 
 /// Slots that nobody else takes; given back when dropped, without waking anyone.
-pub(crate) struct SlotsAside(OwnedSemaphorePermit);
+pub(crate) struct SlotsAside {
+    turns: OwnedSemaphorePermit,
+    busy: Arc<AtomicU16>,
+}
 
 impl SlotsAside {
     /// How many they are.
     pub(crate) fn count(&self) -> u16 {
-        u16::try_from(self.0.num_permits()).unwrap_or(u16::MAX)
+        u16::try_from(self.turns.num_permits()).unwrap_or(u16::MAX)
     }
 
     /// Takes one of them for an attempt.
@@ -81,10 +99,12 @@ impl SlotsAside {
     /// # Errors
     /// `Bug` when none is left.
     pub(crate) fn take_one(&mut self, handle: &QueueHandle) -> model::Result<Slot> {
-        let turn = self.0.split(1);
+        let turn = self.turns.split(1);
         let turn = turn.ok_or_else(|| Error::bug("more tasks were claimed than asked for"))?;
+        self.busy.fetch_add(1, Ordering::Relaxed);
         Ok(Slot {
             turn: Some(turn),
+            busy: Arc::clone(&self.busy),
             handle: handle.clone(),
         })
     }
@@ -94,11 +114,13 @@ impl SlotsAside {
 pub(crate) struct Slot {
     /// Taken when dropped.
     turn: Option<OwnedSemaphorePermit>,
+    busy: Arc<AtomicU16>,
     handle: QueueHandle,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
         drop(self.turn.take());
         self.handle.0.crew.note_progress();
         self.handle.nudge();
@@ -132,7 +154,7 @@ impl Crew {
             };
         };
         let is_late = known.got_on_at.is_none_or(|at| at.elapsed() > STUCK_AFTER);
-        let could_begin = is_waiting && slots.free() > 0;
+        let could_begin = is_waiting && slots.busy() < slots.total();
         let state = match slots.total() {
             _ if !known.is_alive => WorkerState::Stuck,
             0 => WorkerState::Off,
@@ -142,7 +164,7 @@ impl Crew {
         WorkerHealth {
             state,
             concurrency: slots.total(),
-            busy: slots.total().saturating_sub(slots.free()),
+            busy: slots.busy(),
         }
     }
 }
@@ -205,11 +227,13 @@ mod tests {
         let handle = QueueHandle::default();
         let slots = Arc::new(Slots::new(2));
         let _at_work = handle.begin_work(Arc::clone(&slots));
-        let aside = slots.put_aside(2).unwrap();
+        let mut aside = slots.put_aside(2).unwrap();
+        let taken = [(); 2].map(|()| aside.take_one(&handle).unwrap());
         handle.0.crew.0.lock().got_on_at = None;
         let health = handle.worker_health(true);
         assert_eq!((health.state, health.busy), (WorkerState::Working, 2));
-        drop(aside);
+        drop(taken);
+        handle.0.crew.0.lock().got_on_at = None;
         assert_eq!(handle.worker_health(true).state, WorkerState::Stuck);
     }
 

@@ -164,3 +164,68 @@ impl Drop for RunningAttempt {
         self.attempts().lock().running.remove(&self.hold);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::TaskId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn hold(number: u128) -> Hold {
+        Hold {
+            task: TaskId::from_uuid(Uuid::from_u128(number)),
+            attempt: 1,
+        }
+    }
+
+    fn worker(number: u128) -> WorkerId {
+        WorkerId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn stop(handle: &QueueHandle, number: u128) {
+        handle.stop_attempt(hold(number).task, hold(number).attempt);
+    }
+
+    #[test]
+    fn an_attempt_that_was_stopped_before_its_worker_heard_of_it_is_stopped_when_it_begins() {
+        let handle = QueueHandle::default();
+        stop(&handle, 1);
+        assert!(handle.begin_attempt(hold(1), worker(1)).is_stopped());
+        assert!(!handle.begin_attempt(hold(2), worker(1)).is_stopped());
+        assert!(!handle.begin_attempt(hold(1), worker(1)).is_stopped());
+    }
+
+    #[test]
+    fn of_attempts_that_never_begin_here_only_so_many_are_remembered() {
+        let handle = QueueHandle::default();
+        let most = u128::try_from(MOST_AHEAD).unwrap();
+        (0..=most).for_each(|number| stop(&handle, number));
+        assert_eq!(handle.0.running.0.lock().ahead.len(), MOST_AHEAD);
+        assert!(!handle.begin_attempt(hold(0), worker(1)).is_stopped());
+        assert!(handle.begin_attempt(hold(most), worker(1)).is_stopped());
+    }
+
+    #[test]
+    fn a_worker_that_stops_stops_its_own_attempts_only() {
+        let handle = QueueHandle::default();
+        let (own, other) = (
+            handle.begin_attempt(hold(1), worker(1)),
+            handle.begin_attempt(hold(2), worker(2)),
+        );
+        handle.stop_worker(worker(1));
+        assert_eq!((own.is_stopped(), other.is_stopped()), (true, false));
+        assert!(handle.begin_attempt(hold(3), worker(1)).is_stopped());
+    }
+
+    #[test]
+    fn an_attempt_whose_end_is_being_written_is_not_called_superseded() {
+        let handle = QueueHandle::default();
+        let running = handle.begin_attempt(hold(1), worker(1));
+        running.note_ending();
+        assert!(!handle.stop_superseded(hold(1)) && !running.is_stopped());
+        drop(running);
+        assert!(!handle.stop_superseded(hold(1)));
+        assert_eq!(handle.attempts_of(worker(1)), []);
+    }
+}

@@ -1,5 +1,7 @@
 //! One attempt at a task, from its claim to its recorded end.
 
+mod record;
+
 use std::{
     future::pending,
     sync::Arc,
@@ -7,10 +9,9 @@ use std::{
 };
 
 use model::{
-    AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Execution, ExecutionOutcome, Failure, Job,
-    Observation, Principal, Result, Source, Task, TaskEnding, TaskId, TaskStatus,
+    AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Job, Observation, Principal,
+    ProgressReporter, Result, Source, Task, TaskEnding,
 };
-use serde_json::Value;
 
 use super::{
     backoff::{delay, is_permanent},
@@ -19,9 +20,8 @@ use super::{
 };
 use crate::{
     call::{Attempted, CallRequest, TaskCall, Trial},
-    pace::pause,
     parts::Engine,
-    queue::{RunningAttempt, Slot, once_sent},
+    queue::{RunningAttempt, Slot},
 };
 
 /// When a task is due again whose plugin takes no more calls at this moment.
@@ -29,17 +29,6 @@ const CROWDED_WAIT: Duration = Duration::from_millis(100);
 
 /// When a task is due again that couldn't be begun since something of the server's own didn't work.
 const UNWELL_WAIT: Duration = Duration::from_secs(1);
-
-/// How long the end of an attempt is tried to be recorded while the store doesn't work. After that the task is left to
-/// whoever takes it over.
-const RECORDING_PATIENCE: Duration = Duration::from_secs(5 * 60);
-
-/// The wait after the first failure to record the end; each further one doubles it, up to [`LONGEST_RECORDING_WAIT`].
-const FIRST_RECORDING_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_RECORDING_WAIT: Duration = Duration::from_secs(5);
-
-/// Among how many of a task's latest calls one is looked for.
-const CALLS_LOOKED_AT: u16 = 100;
 
 /// One attempt.
 pub(super) struct Attempt {
@@ -101,7 +90,7 @@ impl Attempt {
     ///
     /// # Errors
     /// What keeps the call from being made at this moment; what forbids it for good is part of the answer.
-    async fn prepare(&self, mut task: Task, progress: model::ProgressReporter) -> Result<TaskCall> {
+    async fn prepare(&self, mut task: Task, progress: ProgressReporter) -> Result<TaskCall> {
         let owner = self.engine.owner_of_task(task.user_id).await;
         let mut permitted: Result<Arc<Principal>> = lasting(owner)?;
         let mut payload = None;
@@ -169,121 +158,6 @@ impl Attempt {
             now,
         }
     }
-
-    /// Records the end, again and again while the store doesn't work; gives what became of the task, and `None` when
-    /// this attempt has no say in that any more.
-    async fn record(&self, mut ending: TaskEnding, slot: Slot) -> Option<TaskStatus> {
-        let parts = &self.engine.parts;
-        let hold = self.running.hold();
-        let mut slot = Some(slot);
-        let begun = Instant::now();
-        let mut wait = FIRST_RECORDING_WAIT;
-        let (mut is_unsure, mut is_replaced) = (false, false);
-        loop {
-            let writing = parts.store.finish_task(hold, ending.clone());
-            let error = match once_sent(writing, || drop(slot.take())).await {
-                Ok(status) => return Some(status),
-                Err(error) => error,
-            };
-            if error.kind() == ErrorKind::Conflict {
-                self.record_refused(ending, is_unsure).await;
-                return None;
-            }
-            if error.is_retryable() && begun.elapsed() < RECORDING_PATIENCE {
-                if !is_unsure {
-                    warn(
-                        hold.task,
-                        &error,
-                        "the end of a task can't be recorded now; it is tried again",
-                    );
-                }
-                is_unsure = true;
-                drop(error);
-                pause(wait).await;
-                wait = (wait * 2).min(LONGEST_RECORDING_WAIT);
-            } else if error.is_retryable() || is_replaced {
-                warn(
-                    hold.task,
-                    &error,
-                    "the end of a task was not recorded; the task is done again",
-                );
-                return None;
-            } else {
-                warn(hold.task, &error, "the end of a task can't be recorded as it is");
-                is_replaced = true;
-                ending = replaced(ending, &error);
-            }
-        }
-    }
-
-    /// Keeps the call in the history although the task isn't this attempt's any more: what it gave doesn't count.
-    async fn record_refused(&self, ending: TaskEnding, is_unsure: bool) {
-        let parts = &self.engine.parts;
-        let hold = self.running.hold();
-        if is_unsure {
-            // The end may have been recorded by the write whose outcome wasn't known.
-            parts.queue.announce_end(hold.task);
-        } else if !self.running.is_stopped() {
-            parts.observer.observe(Observation::TaskLeaseLost);
-        }
-        let Some(execution) = ending.execution else {
-            return;
-        };
-        let id = execution.id;
-        let recorded = if ending.is_recorded {
-            let Execution {
-                outcome, duration, ..
-            } = refused(execution);
-            parts.store.complete_execution(id, outcome, duration).await
-        } else if self.is_in_history().await {
-            Ok(())
-        } else {
-            parts.store.record_execution(refused(execution)).await
-        };
-        match recorded {
-            Err(error) if error.kind() != ErrorKind::Conflict => {
-                let cause = std::error::Error::source(&error);
-                tracing::error!(execution = %id, %error, cause, "a cancelled call could not be recorded");
-            }
-            // The history had taken it for interrupted; the first recorded end stands.
-            Ok(()) | Err(_) => {}
-        }
-    }
-
-    /// Tells whether the history has a call of this attempt: told by whoever took the task over, or written by a
-    /// finish whose outcome wasn't known.
-    async fn is_in_history(&self) -> bool {
-        let hold = self.running.hold();
-        let calls = self
-            .engine
-            .parts
-            .store
-            .list_attempts(hold.task, CALLS_LOOKED_AT)
-            .await;
-        let is_this = |call: &Execution| call.task.is_some_and(|call_try| call_try.attempt == hold.attempt);
-        calls.is_ok_and(|calls| calls.iter().any(is_this))
-    }
-
-    /// Tells everyone concerned what became of the task.
-    fn tell(&self, status: TaskStatus, end: AttemptEnd, ran: Duration) {
-        let parts = &self.engine.parts;
-        parts
-            .observer
-            .observe(Observation::TaskAttemptEnded { status, ran });
-        if status.is_final() {
-            parts.queue.announce_end(self.running.hold().task);
-            return;
-        }
-        if matches!(end, AttemptEnd::Failed { .. }) {
-            parts.observer.observe(Observation::TaskRetried);
-        }
-        parts.queue.nudge();
-    }
-}
-
-fn warn(task: TaskId, error: &Error, what: &'static str) {
-    let cause = std::error::Error::source(error);
-    tracing::warn!(%task, %error, cause, "{what}");
 }
 
 /// Tells failures that forbid the call for good, which belong to the task, from those that only keep it from being made
@@ -293,34 +167,4 @@ fn lasting<T>(found: Result<T>) -> Result<Result<T>> {
         Err(error) if !is_permanent(&error) => Err(error),
         found => Ok(found),
     }
-}
-
-/// The end of an attempt whose own end the store doesn't take.
-fn replaced(ending: TaskEnding, error: &Error) -> TaskEnding {
-    let failure = ExecutionOutcome::Failure(Failure::from(error));
-    TaskEnding {
-        end: AttemptEnd::FailedForGood,
-        execution: ending.execution.map(|execution| Execution {
-            payload: Value::Null,
-            outcome: failure,
-            ..execution
-        }),
-        ..ending
-    }
-}
-
-/// A call whose end the task doesn't count.
-fn refused(execution: Execution) -> Execution {
-    let message = "the task was cancelled, or taken over by another attempt, before this one had ended; \
-                   what came of it does not count";
-    let cancelled = Error::new(ErrorCode::Cancelled, message);
-    let outcome = match execution.outcome {
-        ExecutionOutcome::Failure(failure) if failure.code == ErrorCode::Cancelled.as_str() => {
-            ExecutionOutcome::Failure(failure)
-        }
-        ExecutionOutcome::Running | ExecutionOutcome::Success(_) | ExecutionOutcome::Failure(_) => {
-            ExecutionOutcome::Failure(Failure::from(&cancelled))
-        }
-    };
-    Execution { outcome, ..execution }
 }

@@ -34,7 +34,7 @@ impl Works {
     /// As [`Self::open`], with so many tasks at once.
     fn open_for(concurrency: u16) -> Self {
         Self::of(Shop::open_with(|settings| {
-            settings.worker_concurrency = concurrency
+            settings.worker_concurrency = concurrency;
         }))
     }
 
