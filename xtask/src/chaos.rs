@@ -60,6 +60,9 @@ impl Chaos {
 /// How long everything may take to come to its end once nobody kills any more.
 const SETTLING_LIMIT: Duration = Duration::from_secs(180);
 
+/// How long a few tasks may take that were due before the start.
+const QUIET_LIMIT: Duration = Duration::from_secs(17);
+
 /// How long the look at the closed store may take.
 const VERIFY_LIMIT: Duration = Duration::from_secs(300);
 
@@ -107,17 +110,16 @@ fn torment(settings: &Chaos, seed: u64, binary: &Path, folder: &Path) -> Result<
     let batches = plan::make(settings.tasks, &mut dice.split());
     let ledger = Ledger::new(&batches);
     let mut lives = Lives::begin(binary, folder, dice.split())?;
-    let driver = Driver::begin(&lives, &ledger, &batches)?;
+    let driver = Driver::begin(&lives, &ledger, &batches, settings.kills)?;
     let is_over = AtomicBool::new(false);
-    let seeds: Vec<Dice> = (0..2).map(|_| dice.split()).collect();
     let settled_in = thread::scope(|scope| {
+        let (driver, is_over) = (&driver, &is_over);
         let submitters: Vec<_> = (0..SUBMITTERS)
-            .map(|_| scope.spawn(|| driver.submit(&is_over)))
+            .map(|_| dice.split())
+            .map(|dice| scope.spawn(move || driver.submit(is_over, dice)))
             .collect();
-        let canceller = scope.spawn(|| driver.cancel(&is_over));
-        let driver = &driver;
-        let is_over = &is_over;
-        for dice in seeds {
+        let canceller = scope.spawn(|| driver.cancel(is_over));
+        for dice in [dice.split(), dice.split()] {
             scope.spawn(move || driver.watch(is_over, dice));
         }
         let outcome = kill_and_settle(settings, &mut lives, driver, || {
@@ -126,6 +128,7 @@ fn torment(settings: &Chaos, seed: u64, binary: &Path, folder: &Path) -> Result<
         is_over.store(true, Ordering::Relaxed);
         outcome
     })?;
+    start_quietly(&mut lives, &driver)?;
     let facts = Facts::gather(&lives, &driver.admin())?;
     let starts = lives.slowest_start();
     let kills = lives.end()?;
@@ -172,6 +175,22 @@ fn kill_and_settle(
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Starts a server on tasks that are due and that nobody announces to it: they must be done all the same.
+fn start_quietly(lives: &mut Lives<'_>, driver: &Driver<'_>) -> Result<()> {
+    lives.restart_without_worker()?;
+    driver.submit_quietly()?;
+    lives.restart_with_worker()?;
+    let begin = Instant::now();
+    while driver.unfinished()? > 0 {
+        lives.require_alive()?;
+        if begin.elapsed() > QUIET_LIMIT {
+            bail!("what was due before the start is not done (I11)");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Looks at the closed store with the server's own version of the database; gives what is wrong with it.

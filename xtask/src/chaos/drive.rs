@@ -35,6 +35,7 @@ pub(super) struct Driver<'a> {
     bearers: Vec<String>,
     admin: Admin,
     schedule: String,
+    longest_pause_millis: u64,
     next: AtomicUsize,
     allowed: AtomicUsize,
     /// How many submitters have nothing more to submit.
@@ -52,7 +53,12 @@ enum Sent {
 
 impl<'a> Driver<'a> {
     /// Makes the accounts, and a recurring task with a tick every second.
-    pub(super) fn begin(lives: &Lives<'_>, ledger: &'a Ledger, batches: &'a [Batch]) -> Result<Self> {
+    pub(super) fn begin(
+        lives: &Lives<'_>,
+        ledger: &'a Ledger,
+        batches: &'a [Batch],
+        kills: u32,
+    ) -> Result<Self> {
         let address = lives.current()?;
         let mut bearers = Vec::new();
         for number in 0..USERS {
@@ -88,6 +94,7 @@ impl<'a> Driver<'a> {
                 key: lives.admin_key.clone(),
             },
             schedule,
+            longest_pause_millis: longest_pause_millis(batches.len(), kills),
             next: AtomicUsize::new(0),
             allowed: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
@@ -108,8 +115,8 @@ impl<'a> Driver<'a> {
         self.allowed.store(allowed.count(), Ordering::Relaxed);
     }
 
-    /// Submits one request after another until all are sent.
-    pub(super) fn submit(&self, is_over: &AtomicBool) {
+    /// Submits one request after another until all are sent; at a pace at which some are under way at each kill.
+    pub(super) fn submit(&self, is_over: &AtomicBool, mut dice: Dice) {
         while !is_over.load(Ordering::Relaxed) {
             if self.next.load(Ordering::Relaxed) >= self.allowed.load(Ordering::Relaxed) {
                 if self.next.load(Ordering::Relaxed) >= self.batches.len() {
@@ -122,6 +129,7 @@ impl<'a> Driver<'a> {
             let Some(batch) = self.batches.get(index) else {
                 break;
             };
+            thread::sleep(dice.millis(0, self.longest_pause_millis));
             self.submit_batch(batch, is_over);
         }
         self.done.fetch_add(1, Ordering::Relaxed);
@@ -169,6 +177,20 @@ impl<'a> Driver<'a> {
             Sent::Answered(reply) if reply.status == 200 => Ok(()),
             Sent::Answered(reply) => bail!("can't end the recurring task: {} {}", reply.status, reply.body),
             Sent::Unsent | Sent::Lost => bail!("can't end the recurring task: no answer"),
+        }
+    }
+
+    /// Submits a few tasks that are due at once.
+    pub(super) fn submit_quietly(&self) -> Result<()> {
+        let task = json!({
+            "title": "chaos before a quiet start", "plugin": "journal", "action": "append", "maxStalls": 50,
+        });
+        let body = json!({ "tasks": vec![task; 10] });
+        let request = Request::post("/api/v1/tasks/bulk", &body).header("Authorization", self.bearer(0));
+        match self.send(&request) {
+            Sent::Answered(reply) if reply.status == 201 => Ok(()),
+            Sent::Answered(reply) => bail!("tasks were refused: {} {}", reply.status, reply.body),
+            Sent::Unsent | Sent::Lost => bail!("tasks were sent, and no answer came"),
         }
     }
 
@@ -318,6 +340,13 @@ impl<'a> Driver<'a> {
     fn address(&self) -> Option<SocketAddr> {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The longest pause of a submitter between two requests, when a server lives for 250 ms on average.
+fn longest_pause_millis(requests: usize, kills: u32) -> u64 {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let lives_millis = 250 * (u64::from(kills) + 1);
+    2 * lives_millis * count(SUBMITTERS) / count(requests).max(1)
 }
 
 /// Notes a status that was shown.

@@ -15,6 +15,9 @@ use crate::{clock, say};
 /// One of so many kills hits a server that is still starting.
 const DURING_START_PERCENT: u64 = 20;
 
+/// How many tasks the server does at once.
+const WORKER_CONCURRENCY: &str = "16";
+
 /// Where the server can be reached now; nowhere while it is dead.
 pub(super) type Address = Arc<Mutex<Option<SocketAddr>>>;
 
@@ -34,6 +37,7 @@ pub(super) struct Lives<'a> {
     pub(super) admin_key: String,
     pub(super) address: Address,
     server: Option<Subject>,
+    worker_concurrency: &'static str,
     kills: Vec<Kill>,
     slowest_start: Duration,
 }
@@ -48,6 +52,7 @@ impl<'a> Lives<'a> {
             admin_key: random_secret()?,
             address: Address::default(),
             server: None,
+            worker_concurrency: WORKER_CONCURRENCY,
             kills: Vec::new(),
             slowest_start: Duration::ZERO,
         };
@@ -68,6 +73,20 @@ impl<'a> Lives<'a> {
             thread::sleep(self.dice.millis(5, 500));
             self.kill(false)?;
         }
+        self.start()
+    }
+
+    /// Kills the server, and starts one that takes tasks and does none.
+    pub(super) fn restart_without_worker(&mut self) -> Result<()> {
+        self.kill(false)?;
+        self.worker_concurrency = "0";
+        self.start()
+    }
+
+    /// Kills the server, and starts one that does tasks.
+    pub(super) fn restart_with_worker(&mut self) -> Result<()> {
+        self.kill(false)?;
+        self.worker_concurrency = WORKER_CONCURRENCY;
         self.start()
     }
 
@@ -120,7 +139,7 @@ impl<'a> Lives<'a> {
                 ("ADMIN_API_KEY", &self.admin_key),
                 ("RATE_LIMIT_MAX_REQUESTS", "1000000000"),
                 ("RATE_LIMIT_USER_MAX_REQUESTS", "1000000000"),
-                ("WORKER_CONCURRENCY", "16"),
+                ("WORKER_CONCURRENCY", self.worker_concurrency),
                 ("BCRYPT_COST", "4"),
                 ("LOG_LEVEL", "warn"),
             ],
