@@ -18,6 +18,7 @@ mod call;
 mod execution;
 mod idempotency;
 mod task;
+mod worker;
 mod health;
 mod schedule;
 mod duty;
