@@ -81,6 +81,14 @@ numbered! {
     Urgency(Priority): Low = 0, Medium = 1, High = 2, Critical = 3;
 }
 
+impl Status {
+    /// The number in the column `stage`, which is the same for all that hasn't ended.
+    pub(super) fn stage(self) -> i64 {
+        let open = Self(TaskStatus::InProgress).number();
+        self.number().max(open)
+    }
+}
+
 /// A value of the model that has one text form.
 pub(super) struct Text<T>(pub(super) T);
 

@@ -19,6 +19,8 @@ CREATE TABLE task (
     user_id       BLOB,
     kind          INTEGER NOT NULL,
     status        INTEGER NOT NULL,
+    -- 1 until it has ended, then its status: what indexes hold in place of the status, so that a claim leaves them be.
+    stage         INTEGER NOT NULL,
     priority      INTEGER NOT NULL,
     queue         INTEGER,
     lane          INTEGER,
@@ -54,9 +56,10 @@ CREATE TABLE task (
     payload       TEXT
 ) STRICT;
 CREATE UNIQUE INDEX task_by_id ON task (id);
-CREATE INDEX task_by_user ON task (user_id, status, id);
-CREATE INDEX task_by_status ON task (status, id) WHERE status <> 2;
+CREATE INDEX task_by_user ON task (user_id, stage, id);
+CREATE INDEX task_by_stage ON task (stage, id) WHERE stage <> 2;
 CREATE INDEX task_held ON task (id) WHERE queue = 0;
+CREATE INDEX task_begun_by_hand ON task (id) WHERE kind = 0 AND status = 1;
 CREATE INDEX task_ready ON task (priority, lane, turn) WHERE queue = 1;
 CREATE INDEX task_due ON task (due_at) WHERE queue = 2;
 CREATE INDEX task_blocked ON task (id) WHERE queue = 3;
@@ -64,7 +67,7 @@ CREATE INDEX task_by_end ON task (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX task_by_schedule ON task (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX task_by_time ON task (scheduled_at) WHERE scheduled_at IS NOT NULL;
 CREATE UNIQUE INDEX task_unique_key ON task (coalesce(user_id, x''), unique_key)
-    WHERE unique_key IS NOT NULL AND status IN (0, 1);
+    WHERE unique_key IS NOT NULL AND stage = 1;
 
 -- How many tasks there are of each sort; the operator's have an empty user_id, to-dos the lane 0.
 CREATE TABLE task_count (

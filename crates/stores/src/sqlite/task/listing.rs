@@ -90,6 +90,7 @@ impl<'a> Query<'a> {
                 "t.status = ?",
                 filter.status.map(|status| Status(status).number()),
             )
+            .with_some("t.stage = ?", filter.status.map(|status| Status(status).stage()))
             .with_some(
                 "t.priority = ?",
                 filter.priority.map(|priority| Urgency(priority).number()),
@@ -178,6 +179,7 @@ impl<'a> Query<'a> {
             return Source::Recurrences;
         }
         match (filter.user_id, filter.status) {
+            (_, Some(TaskStatus::InProgress)) => Source::InProgress,
             (Some(_), Some(_)) => Source::UserAndStatus,
             (Some(_), None) => Source::User,
             (None, _) if is_by_time => Source::Time,
@@ -255,6 +257,8 @@ enum Source {
     User,
     /// Those with one status.
     Status,
+    /// Those that are in progress.
+    InProgress,
     /// What came of one recurring task.
     Schedule,
     /// What is scheduled for some time; not in the order of ids.
@@ -270,14 +274,18 @@ impl Source {
         match self {
             Self::Ids => plain("task t INDEXED BY task_by_id"),
             Self::UserAndStatus => plain("task t INDEXED BY task_by_user"),
-            // The index has the status before the id: so the database merges one range for each status.
-            Self::User => TaskStatus::ALL
-                .map(|status| {
-                    let condition = format!("t.status = {}", Status(status).number());
-                    ("task t INDEXED BY task_by_user", condition)
-                })
-                .into(),
-            Self::Status => vec![("task t INDEXED BY task_by_status", "t.status <> 2".to_owned())],
+            // The index has the stage before the id: so the database merges one range for each stage.
+            Self::User => (1..=4)
+                .map(|stage| ("task t INDEXED BY task_by_user", format!("t.stage = {stage}")))
+                .collect(),
+            Self::Status => vec![("task t INDEXED BY task_by_stage", "t.stage <> 2".to_owned())],
+            Self::InProgress => vec![
+                ("task t INDEXED BY task_held", "t.queue = 0".to_owned()),
+                (
+                    "task t INDEXED BY task_begun_by_hand",
+                    "t.kind = 0 AND t.status = 1".to_owned(),
+                ),
+            ],
             Self::Schedule => plain("task t INDEXED BY task_by_schedule"),
             Self::Time => plain("task t INDEXED BY task_by_time"),
             Self::Recurrences => plain("recurrence r CROSS JOIN task t ON t.id = r.task_id"),
@@ -287,7 +295,7 @@ impl Source {
     /// The table to count in, where the order doesn't matter.
     fn for_counting(self) -> &'static str {
         match self {
-            Self::Ids | Self::Status => "task t",
+            Self::Ids | Self::Status | Self::InProgress => "task t",
             Self::UserAndStatus | Self::User => "task t INDEXED BY task_by_user",
             Self::Schedule => "task t INDEXED BY task_by_schedule",
             Self::Time => "task t INDEXED BY task_by_time",

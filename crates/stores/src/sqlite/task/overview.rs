@@ -75,7 +75,7 @@ impl Scope<'_> {
     /// The jobs that ended last, of `most` tasks that ended at all.
     fn ended(&self, most: u64, (since, sample): (Timestamp, u32)) -> rusqlite::Result<Vec<Ended>> {
         let source = if self.owner.is_some() && most <= FEW {
-            "task INDEXED BY task_by_user WHERE user_id = ?1 AND status IN (2, 3, 4)"
+            "task INDEXED BY task_by_user WHERE user_id = ?1 AND stage IN (2, 3, 4)"
         } else {
             "task INDEXED BY task_by_end WHERE (?1 IS NULL OR user_id = ?1)"
         };
@@ -100,7 +100,7 @@ impl Scope<'_> {
         let sql = match (self.owner, most <= FEW) {
             (Some(_), true) => {
                 "SELECT min(ready_at) FROM task INDEXED BY task_by_user \
-                 WHERE user_id = ?1 AND status = 0 AND queue = 1 AND ?2 > 0"
+                 WHERE user_id = ?1 AND stage = 1 AND queue = 1 AND ?2 > 0"
             }
             (Some(_), false) | (None, true) => {
                 "SELECT min(ready_at) FROM task INDEXED BY task_ready \

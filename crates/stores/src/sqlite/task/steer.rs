@@ -111,7 +111,7 @@ fn require_free_key(connection: &Connection, task: &Placed) -> Outcome<()> {
     let is_taken = connection
         .prepare_cached(
             "SELECT 1 FROM task INDEXED BY task_unique_key WHERE coalesce(user_id, x'') = coalesce(?1, x'') \
-             AND unique_key = ?2 AND status IN (0, 1)",
+             AND unique_key = ?2 AND stage = 1",
         )?
         .exists(params![task.user_id.map(|id| Id(id.as_uuid())), key])?;
     if is_taken {

@@ -240,7 +240,7 @@ impl NewRow {
         };
         let sql = format!(
             "SELECT {COLUMNS} FROM task t INDEXED BY task_unique_key WHERE coalesce(t.user_id, x'') = coalesce(?1, x'') \
-             AND t.unique_key = ?2 AND t.status IN (0, 1)"
+             AND t.unique_key = ?2 AND t.stage = 1"
         );
         let owner = self.user_id.map(|id| Id(id.as_uuid()));
         connection
@@ -292,10 +292,10 @@ impl NewRow {
         let created_at = Moment(self.created_at);
         connection
             .prepare_cached(
-                "INSERT INTO task (id, user_id, kind, status, priority, queue, lane, turn, due_at, ready_at, attempt, \
+                "INSERT INTO task (id, user_id, kind, status, stage, priority, queue, lane, turn, due_at, ready_at, attempt, \
                  retry_count, max_retries, stall_count, max_stalls, unmet, created_at, updated_at, scheduled_at, \
                  timeout_ms, schedule_id, unique_key, title, description, tags, action, payload) \
-                 VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, ?10, 0, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17, \
+                 VALUES (?1, ?2, ?3, 0, 1, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, ?10, 0, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17, \
                  ?18, ?19, ?20, ?21, ?22) ON CONFLICT (id) DO NOTHING",
             )?
             .execute(params![

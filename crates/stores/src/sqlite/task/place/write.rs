@@ -79,7 +79,7 @@ impl Placed {
     ) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
-                "UPDATE task SET status = ?2, queue = NULL, worker = NULL, lease_until = NULL, finished_at = ?3, \
+                "UPDATE task SET status = ?2, stage = ?2, queue = NULL, worker = NULL, lease_until = NULL, finished_at = ?3, \
                  updated_at = ?3, execution_id = coalesce(?4, execution_id), error_code = ?5, error_message = ?6, \
                  progress = NULL WHERE seq = ?1",
             )?
@@ -135,7 +135,7 @@ impl Placed {
         let is_begun = standing.status == TaskStatus::InProgress;
         connection
             .prepare_cached(
-                "UPDATE task SET status = ?2, priority = ?3, queue = ?4, turn = ?5, due_at = ?6, ready_at = ?7, \
+                "UPDATE task SET status = ?2, stage = max(?2, 1), priority = ?3, queue = ?4, turn = ?5, due_at = ?6, ready_at = ?7, \
                  attempt = ?8, retry_count = ?9, max_retries = ?10, stall_count = ?11, max_stalls = ?12, unmet = ?13, \
                  worker = ?14, lease_until = ?15, started_at = coalesce(?16, started_at), finished_at = ?17, \
                  updated_at = ?18, execution_id = coalesce(?19, execution_id), progress = NULL, \
