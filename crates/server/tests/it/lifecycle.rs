@@ -1,5 +1,7 @@
 //! How a server starts, stops and meets the faults of its machine.
 
+mod tasks;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
