@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::fixture::{ADMIN_API_KEY, Server, body_of, header_of, status_of};
+use crate::{
+    caller::Caller,
+    fixture::{ADMIN_API_KEY, PATIENCE, Server, body_of, header_of, status_of},
+};
 
 async fn get(server: &Server, path: &str, headers: &str) -> String {
     server
@@ -62,6 +66,84 @@ async fn calls_and_people_are_counted() {
     assert_eq!(report["executions"]["actions"][0]["plugin"], "sample");
     assert_eq!(report["executions"]["actions"][0]["succeeded"], 1);
     assert_eq!(report["users"]["signIns"], 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tasks_and_the_queue_are_counted() {
+    let server = Server::start().await;
+    let operator = Caller::operator(&server);
+    let job = |action: &str| json!({ "title": "job", "plugin": "sample", "action": action, "maxRetries": 0 });
+    let echo = |mut task: Value| {
+        task["payload"] = json!({ "message": "x" });
+        task
+    };
+    let mut later = echo(job("echo"));
+    later["scheduledAt"] = json!("2099-01-01T00:00:00Z");
+    let tasks = json!({ "tasks": [echo(job("echo")), job("fail"), later, { "title": "to-do" }] });
+    operator.post("/api/v1/tasks/bulk", tasks).await.expect(201);
+    let counted = async {
+        loop {
+            let report = operator.get("/metrics").await.expect(200).data();
+            let attempts = &report["tasks"]["attempts"];
+            let is_told = report["queue"]["ready"] == 0 && report["queue"]["inProgress"] == 0;
+            if attempts["completed"] == 1 && attempts["failed"] == 1 && is_told {
+                break report;
+            }
+        }
+    };
+    let report = timeout(PATIENCE, counted)
+        .await
+        .expect("both attempts are counted");
+    assert_eq!(
+        (&report["queue"]["scheduled"], &report["queue"]["oldestReady"]),
+        (&json!(1), &json!(0.0))
+    );
+    assert!(report["tasks"]["run"]["p99"].as_f64().unwrap() > 0.0, "{report}");
+    let text = operator.get("/metrics?format=txt").await.expect(200).text;
+    for line in [
+        "mcp_task_attempts_total{status=\"completed\"} 1",
+        "mcp_task_attempts_total{status=\"failed\"} 1",
+        "mcp_queue_tasks{state=\"scheduled\"} 1",
+        "mcp_queue_ready_tasks{priority=\"critical\"} 0",
+        "mcp_queue_oldest_ready_seconds 0",
+        "mcp_task_wait_seconds_count 2",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn g17_titles_of_tasks_add_no_series() {
+    let server = Server::start_with(&[("WORKER_CONCURRENCY", "0")]).await;
+    let operator = Caller::operator(&server);
+    let make = async |thousand: usize| {
+        let task = |number: usize| {
+            json!({
+                "title": format!("title {thousand} {number}"), "tags": [format!("tag {thousand} {number}")],
+                "plugin": "sample", "action": "echo", "payload": { "message": "x" },
+            })
+        };
+        let tasks: Vec<_> = (0..1_000).map(task).collect();
+        operator
+            .post("/api/v1/tasks/bulk", json!({ "tasks": tasks }))
+            .await
+            .expect(201);
+    };
+    make(0).await;
+    operator.get("/metrics?format=txt").await.expect(200);
+    let before = series_of(&operator.get("/metrics?format=txt").await.text);
+    for thousand in 1..10 {
+        make(thousand).await;
+    }
+    assert_eq!(series_of(&operator.get("/metrics?format=txt").await.text), before);
+    let report = operator.get("/metrics").await.data();
+    assert!(
+        report["queue"]["ready"].as_u64().unwrap() >= 1_000,
+        "{}",
+        report["queue"]
+    );
     server.stop().await;
 }
 

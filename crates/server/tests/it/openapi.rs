@@ -1,6 +1,6 @@
 //! The OpenAPI document: complete, and true for what it describes.
 
-use model::{Email, KeyName, PluginName, Scope, Username};
+use model::{Email, KeyName, PluginName, Scope, Tag, TaskDescription, TaskTitle, UniqueKey, Username};
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn the_codes_of_failures_are_the_closed_list() {
 /// Texts near the rules of names: letters, marks, signs, spaces, and anything else.
 fn texts() -> impl Strategy<Value = String> {
     let signs = prop::sample::select(
-        " @.-_:+!#$%&'*/=?^`{|}~\"()<>[];,\\\u{0}\u{7f}\u{a0}\u{ad}\u{200b}\u{202e}\u{feff}"
+        " @.-_:+!#$%&'*/=?^`{|}~\"()<>[];,\\\t\n\r\u{0}\u{7f}\u{9f}\u{a0}\u{ad}\u{200b}\u{202e}\u{feff}"
             .chars()
             .collect::<Vec<_>>(),
     );
@@ -88,6 +88,10 @@ proptest! {
         prop_assert_eq!(accepts("UserName"), Username::parse(&text).is_ok());
         prop_assert_eq!(accepts("KeyName"), KeyName::parse(&text).is_ok());
         prop_assert_eq!(accepts("PluginName"), PluginName::parse(&text).is_ok());
+        prop_assert_eq!(accepts("TaskTitle"), TaskTitle::parse(&text).is_ok());
+        prop_assert_eq!(accepts("TaskDescription"), TaskDescription::parse(&text).is_ok());
+        prop_assert_eq!(accepts("Tag"), Tag::parse(&text).is_ok());
+        prop_assert_eq!(accepts("UniqueKey"), UniqueKey::parse(&text).is_ok());
         let scopes = contract::document().pointer("/components/schemas/Scopes").unwrap();
         prop_assert_eq!(contract::is_valid(scopes, &json!([text])), text.parse::<Scope>().is_ok());
     }
@@ -110,6 +114,18 @@ proptest! {
 #[case("post", "/api/v1/auth/api-key/generate", json!({ "rateLimit": 1_000_000_000 }))]
 #[case("post", "/api/v1/auth/api-key/generate", json!({ "rateLimit": 1_000_000_001 }))]
 #[case("post", "/mcp/execute", json!({ "plugin": "sample", "action": "fail", "payload": null }))]
+#[case("post", "/api/v1/tasks", json!({}))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "description": null }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "tags": [], "priority": "critical", "dependsOn": [] }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "tags": ["a", "a"] }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "priority": null }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "scheduledAt": "2030-06-30T23:59:60Z" }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "scheduledAt": "2030-06-30" }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "uniqueKey": "x".repeat(256) }))]
+#[case("post", "/api/v1/tasks", json!({ "title": "x", "userId": "0199c0de-0000-7000-8000-00000000abcd" }))]
+#[case("post", "/api/v1/tasks/bulk", json!({ "tasks": [] }))]
+#[case("post", "/api/v1/tasks/bulk", json!({ "tasks": [{ "title": "x" }] }))]
+#[case("post", "/api/v1/tasks/bulk", json!([{ "title": "x" }]))]
 #[tokio::test]
 async fn a_body_is_refused_when_the_document_says_so(
     #[case] method: &str,
@@ -126,6 +142,38 @@ async fn a_body_is_refused_when_the_document_says_so(
         .send(method.to_uppercase().parse().unwrap(), path, Some(body))
         .await;
     assert_eq!(is_described, reply.status != 422, "{}", reply.text);
+}
+
+/// Changes of a task that the route accepts or refuses, and the document alike.
+#[rstest]
+#[case(json!({}))]
+#[case(json!({ "title": null }))]
+#[case(json!({ "description": null, "scheduledAt": null, "timeoutMs": null }))]
+#[case(json!({ "timeoutMs": 1, "maxRetries": 100, "maxStalls": 0 }))]
+#[case(json!({ "timeoutMs": 0 }))]
+#[case(json!({ "timeoutMs": 86_400_001 }))]
+#[case(json!({ "scheduledAt": "soon" }))]
+#[case(json!({ "priority": null }))]
+#[case(json!({ "tags": null }))]
+#[case(json!({ "payload": { "message": "other" } }))]
+#[case(json!({ "payload": null }))]
+#[case(json!({ "plugin": "sample" }))]
+#[case(json!({ "status": "done" }))]
+#[tokio::test]
+async fn a_change_of_a_task_is_refused_when_the_document_says_so(#[case] body: Value) {
+    let server = Server::start().await;
+    let ada = Person::new(&server, "ada", "user").await;
+    let task = json!({
+        "title": "x", "plugin": "sample", "action": "echo", "payload": { "message": "x" },
+        "scheduledAt": "2099-01-01T00:00:00Z",
+    });
+    let made = ada.caller.post("/api/v1/tasks", task).await.expect(201).data();
+    let operation = &contract::document()["paths"]["/api/v1/tasks/{id}"]["put"];
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let is_described = contract::is_valid(schema, &body);
+    let path = format!("/api/v1/tasks/{}", made["id"].as_str().unwrap());
+    let reply = ada.caller.put(&path, body).await;
+    assert_eq!(is_described, reply.status == 200, "{}", reply.text);
 }
 
 #[tokio::test]

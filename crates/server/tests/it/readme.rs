@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::Place;
 
@@ -55,11 +55,27 @@ fn the_walk_through_works_as_it_is_printed() {
     for answer in &answers {
         assert_eq!(answer["ok"], true, "{answer}");
     }
-    let calls = answers.last().unwrap()["data"].as_array().unwrap();
+    let (lists, things): (Vec<_>, Vec<_>) = answers
+        .iter()
+        .map(|answer| &answer["data"])
+        .partition(|data| data.is_array());
+    let calls = lists.last().unwrap().as_array().unwrap();
     let called: Vec<_> = calls
         .iter()
         .map(|call| call["plugin"].as_str().unwrap())
         .collect();
     assert_eq!(called, ["dataProcessor", "sample"]);
     assert!(calls.iter().all(|call| call["status"] == "success"), "{said}");
+    let [.., run, recurring, stats] = things.as_slice() else {
+        panic!("{said}")
+    };
+    assert_eq!(
+        (&run["status"], &run["result"]["message"]),
+        (&json!("completed"), &json!("hello"))
+    );
+    assert_eq!(recurring["schedule"]["nextRuns"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        (&stats["total"], &stats["byStatus"]["completed"]),
+        (&json!(2), &json!(1))
+    );
 }
