@@ -272,18 +272,18 @@ impl Line {
             )?
             .query_row([Urgency(priority)], |row| row.get(0))?;
         self.present = first.unwrap_or(0);
+        // Added up here: the database would sort them first.
         let mut statement = connection.prepare_cached(
-            "SELECT lane, user_id, count(*), max(turn) FROM task INDEXED BY task_ready \
-             WHERE queue = 1 AND priority = ?1 GROUP BY lane, user_id",
+            "SELECT lane, user_id, turn FROM task INDEXED BY task_ready WHERE queue = 1 AND priority = ?1",
         )?;
         let mut rows = statement.query([Urgency(priority)])?;
         while let Some(row) = rows.next()? {
             let owner = row.get::<_, Option<Id>>(1)?.map(|id| UserId::from_uuid(id.0));
-            let (count, last): (i64, i64) = (row.get(2)?, row.get(3)?);
+            let turn = row.get(2)?;
             let ready = self.ready.entry(row.get(0)?).or_default();
-            *ready = ready.saturating_add(to_count(count));
-            let known = self.last_turns.entry(owner).or_insert(last);
-            *known = last.max(*known);
+            *ready = ready.saturating_add(1);
+            let last = self.last_turns.entry(owner).or_insert(turn);
+            *last = turn.max(*last);
         }
         Ok(())
     }
