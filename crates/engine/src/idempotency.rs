@@ -95,6 +95,8 @@ impl Reservation {
 pub struct Answer {
     /// Its status.
     pub status: u16,
+    /// Where what was made can be found, when the answer said so; at most 64 KiB.
+    pub location: Option<String>,
     /// Its body: JSON.
     pub body: Vec<u8>,
 }
@@ -217,9 +219,13 @@ impl Engine {
     }
 
     fn seal(&self, ticket: &IdempotencyTicket, answer: &Answer) -> Result<Vec<u8>> {
-        let mut plain = Vec::with_capacity(answer.body.len() + size_of::<u16>());
+        let location = answer.location.as_deref().unwrap_or_default();
+        let mut plain = Vec::with_capacity(answer.body.len() + location.len() + 2 * size_of::<u16>());
         if answer.body.len() <= MAX_ANSWER_BYTES {
+            let length = u16::try_from(location.len()).map_err(Error::bug)?;
             plain.extend_from_slice(&answer.status.to_be_bytes());
+            plain.extend_from_slice(&length.to_be_bytes());
+            plain.extend_from_slice(location.as_bytes());
             plain.extend_from_slice(&answer.body);
         }
         let entropy = self.parts.entropy.as_ref();
@@ -232,11 +238,19 @@ fn open(ticket: &IdempotencyTicket, sealed: Vec<u8>) -> Result<Answer> {
     let plain = ticket.sealer.open(&ticket.key.0, sealed).ok_or_else(|| {
         in_use("the request with this key was done, and its answer can't be read any more since the server's secret changed")
     })?;
-    let (status, body) = plain.split_first_chunk().ok_or_else(|| {
+    read(&plain).ok_or_else(|| {
         in_use("the request with this key was done, and its answer was too large to be repeated; look at what it did")
-    })?;
-    Ok(Answer {
+    })
+}
+
+fn read(plain: &[u8]) -> Option<Answer> {
+    let (status, rest) = plain.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (location, body) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let location = str::from_utf8(location).ok().filter(|path| !path.is_empty());
+    Some(Answer {
         status: u16::from_be_bytes(*status),
+        location: location.map(str::to_owned),
         body: body.to_vec(),
     })
 }

@@ -232,6 +232,7 @@ impl Claimed {
             return Ok((
                 Answer {
                     status,
+                    location: None,
                     body: failure.body(self.context.id()),
                 },
                 response,
@@ -239,8 +240,10 @@ impl Claimed {
         }
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.map_err(Error::bug)?;
+        let location = parts.headers.get(header::LOCATION);
         let answer = Answer {
             status,
+            location: location.and_then(|path| path.to_str().ok()).map(str::to_owned),
             body: bytes.to_vec(),
         };
         Ok((answer, Response::from_parts(parts, bytes.into())))
@@ -316,5 +319,9 @@ fn replay(answer: Answer) -> Response {
         (header::CONTENT_TYPE, JSON),
         (IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),
     ];
-    (status, headers, answer.body).into_response()
+    let mut response = (status, headers, answer.body).into_response();
+    if let Some(place) = answer.location.and_then(|path| HeaderValue::try_from(path).ok()) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    response
 }

@@ -50,6 +50,7 @@ async fn refusal(shop: &Shop, principal: Option<&Principal>, key: &str, body: &[
 fn answer(body: &str) -> Answer {
     Answer {
         status: 201,
+        location: Some("/a/place".to_owned()),
         body: body.into(),
     }
 }

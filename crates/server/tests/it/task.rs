@@ -185,6 +185,7 @@ async fn a_repeated_request_makes_or_runs_one_task() {
         (again.data()["id"].as_str(), again.header("idempotency-replayed")),
         (Some(id.as_str()), "true")
     );
+    assert_eq!(again.header("location"), format!("/api/v1/tasks/{id}"));
     let first = act(&repeating, &id, "execute").await.expect(200);
     let second = act(&repeating, &id, "execute").await.expect(200);
     assert_eq!(

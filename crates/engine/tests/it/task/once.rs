@@ -128,6 +128,7 @@ async fn a_key_that_was_begun_takes_no_other_body_and_once_answered_gives_its_an
     assert_eq!(other.code(), ErrorCode::IdempotencyKeyReused);
     let answer = Answer {
         status: 201,
+        location: None,
         body: b"{}".to_vec(),
     };
     shop.engine
@@ -146,6 +147,7 @@ async fn i9_an_answer_too_large_to_be_kept_is_made_again() {
     let first = submit_once(&shop).await.unwrap();
     let large = Answer {
         status: 201,
+        location: None,
         body: vec![b' '; 1024 * 1024 + 1],
     };
     let settled = shop
