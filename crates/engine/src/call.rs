@@ -1,5 +1,6 @@
 //! The only place where a tool is called.
 
+mod trial;
 mod entry;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ use crate::{
     registry::{Excess, Extent, Held, Ready, overloaded},
 };
 use entry::Entry;
-pub(crate) use entry::{Attempted, Trial};
+pub(crate) use trial::{Attempted, Trial};
 
 /// How deep a payload may be; the reader of JSON and the stores go deeper.
 const PAYLOAD_LEVELS: usize = 64;

@@ -57,8 +57,10 @@ pub enum LifecycleError {
     },
 }
 
-/// Serves and does tasks until SIGTERM or SIGINT, then ends in order: no new requests and tasks, those in flight
-/// answered and done, everything written. `extra_runtimes` hold plugins beside the built-in ones.
+/// Serves and does tasks until SIGTERM or SIGINT, then ends in order.
+///
+/// No new requests and tasks are taken, those in flight are answered and done, and everything is written.
+/// `extra_runtimes` hold plugins beside the built-in ones.
 ///
 /// Answers 0 after an orderly end, 128 and the signal's number when a second signal cut it short, 1 when something
 /// could not be written.

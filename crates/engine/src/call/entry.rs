@@ -9,49 +9,21 @@ use std::{
 };
 
 use model::{
-    ActionName, Call, CallTry, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure,
-    Observation, PluginName, ProgressReporter, Result, UserId,
+    ActionName, Call, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure, Observation,
+    PluginName, Result, UserId,
 };
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{CallRequest, Executed};
+use super::{
+    CallRequest, Executed,
+    trial::{Attempted, Trial},
+};
 use crate::parts::{Client, Parts};
 
 /// The most characters of the caller's program's name that are kept.
 const MAX_USER_AGENT_CHARS: usize = 256;
-
-/// Which try of a task a call is, if it is one.
-#[derive(Default)]
-pub(crate) struct Trial {
-    /// Which.
-    pub(crate) call_try: Option<CallTry>,
-    /// Who hears of its progress.
-    pub(crate) progress: ProgressReporter,
-}
-
-/// A try of a task, over.
-#[derive(Debug)]
-pub(crate) struct Attempted {
-    /// The call, ended. `None` when it couldn't be made, for a reason that isn't the task's: nothing is recorded then.
-    pub(crate) execution: Option<Execution>,
-    /// Whether the history holds the call as running already.
-    pub(crate) is_recorded: bool,
-    /// How it went; the result is the execution's.
-    pub(crate) outcome: Result<()>,
-}
-
-impl Attempted {
-    /// Says that nothing was called, for a reason that isn't the task's.
-    pub(crate) fn not_made(error: Error) -> Self {
-        Self {
-            execution: None,
-            is_recorded: false,
-            outcome: Err(error),
-        }
-    }
-}
 
 type Writing = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
