@@ -1,11 +1,14 @@
 //! What the writer remembers of the queue, so that neither submission nor claim has to look for it.
 
-use std::collections::{BTreeMap, HashMap};
+mod line;
+
+use std::collections::HashMap;
 
 use model::{PluginName, Priority, TaskStatus, UserId};
 use rusqlite::{Connection, params};
 
-use super::column::{Id, Status, Text, Urgency, to_count};
+use self::line::Line;
+use super::column::{Status, Text, Urgency, to_count};
 
 /// Where a job stands that hasn't ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,60 +34,6 @@ impl Place {
             Self::Ready { .. } => 1,
             Self::Scheduled => 2,
             Self::Blocked => 3,
-        }
-    }
-}
-
-/// The ready jobs of one priority.
-///
-/// Owners take turns: a job gets the turn after that of its owner's job before it, and the present one when its
-/// owner has none that waits. Of equal turns, the job that was submitted first goes first.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    /// How many there are in each lane that has any.
-    ready: BTreeMap<i64, u64>,
-    /// The greatest turn that was claimed.
-    present: i64,
-    /// The last turn of each owner who has one that isn't past.
-    last_turns: HashMap<Option<UserId>, i64>,
-    /// How many owners are remembered before those are forgotten whose turn is past.
-    forget_at: usize,
-}
-
-impl Line {
-    const FEW: usize = 1024;
-
-    /// The turn that a job of this owner gets if it becomes ready now.
-    fn next_turn(&self, owner: Option<UserId>) -> i64 {
-        let last = self.last_turns.get(&owner);
-        last.map_or(self.present, |last| self.present.max(last.saturating_add(1)))
-    }
-
-    fn enter(&mut self, lane: i64, owner: Option<UserId>) -> i64 {
-        let turn = self.next_turn(owner);
-        self.last_turns.insert(owner, turn);
-        let count = self.ready.entry(lane).or_default();
-        *count = count.saturating_add(1);
-        turn
-    }
-
-    fn leave(&mut self, lane: i64) {
-        let Some(count) = self.ready.get_mut(&lane) else {
-            return;
-        };
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.ready.remove(&lane);
-        }
-    }
-
-    /// Goes on to a turn, when it is claimed.
-    fn pass(&mut self, turn: i64) {
-        self.present = self.present.max(turn);
-        if self.last_turns.len() > self.forget_at.max(Self::FEW) {
-            let present = self.present;
-            self.last_turns.retain(|_, last| *last >= present);
-            self.forget_at = self.last_turns.len().saturating_mul(2);
         }
     }
 }
@@ -167,10 +116,10 @@ impl Lanes {
         Priority::ALL.map(|priority| self.line(priority).ready.values().sum())
     }
 
-    /// Whether a job is ready in a lane that isn't among `passed_over`.
-    pub(super) fn has_ready(&self, passed_over: &[i64]) -> bool {
+    /// Whether a job is ready in a lane that `is_open`.
+    pub(super) fn has_ready(&self, is_open: impl Fn(i64) -> bool) -> bool {
         let mut lanes = self.lines.iter().flat_map(|line| line.ready.keys());
-        lanes.any(|lane| !passed_over.contains(lane))
+        lanes.any(|lane| is_open(*lane))
     }
 
     /// How many jobs wait for their time.
@@ -237,7 +186,7 @@ impl Lanes {
     }
 
     /// Counts anew what the store holds.
-    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut lanes = Self {
             has_changed: true,
             ..Self::default()
@@ -260,32 +209,6 @@ impl Lanes {
         lanes.scheduled = count("SELECT count(*) FROM task INDEXED BY task_due WHERE queue = 2")?;
         lanes.blocked = count("SELECT count(*) FROM task INDEXED BY task_blocked WHERE queue = 3")?;
         Ok(lanes)
-    }
-}
-
-impl Line {
-    fn load(&mut self, connection: &Connection, priority: Priority) -> rusqlite::Result<()> {
-        let first: Option<i64> = connection
-            .prepare_cached(
-                "SELECT min(first) FROM (SELECT min(turn) AS first FROM task INDEXED BY task_ready \
-                 WHERE queue = 1 AND priority = ?1 GROUP BY lane)",
-            )?
-            .query_row([Urgency(priority)], |row| row.get(0))?;
-        self.present = first.unwrap_or(0);
-        // Added up here: the database would sort them first.
-        let mut statement = connection.prepare_cached(
-            "SELECT lane, user_id, turn FROM task INDEXED BY task_ready WHERE queue = 1 AND priority = ?1",
-        )?;
-        let mut rows = statement.query([Urgency(priority)])?;
-        while let Some(row) = rows.next()? {
-            let owner = row.get::<_, Option<Id>>(1)?.map(|id| UserId::from_uuid(id.0));
-            let turn = row.get(2)?;
-            let ready = self.ready.entry(row.get(0)?).or_default();
-            *ready = ready.saturating_add(1);
-            let last = self.last_turns.entry(owner).or_insert(turn);
-            *last = turn.max(*last);
-        }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The queue of tasks.
 
+mod pick;
 mod claim;
 mod finish;
 mod release;
@@ -86,3 +87,6 @@ impl TaskQueue for SqliteStore {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests;
