@@ -89,7 +89,7 @@ pub struct PageRequest<F> {
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// The entries, in the order asked for.
+    /// The entries, in the order asked for. A page with much text can end before its limit, after one entry at least.
     pub items: Vec<T>,
     /// Where this page ended; `None` when nothing follows.
     pub next: Option<Position>,

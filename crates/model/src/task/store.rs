@@ -171,6 +171,8 @@ pub trait TaskStore: Send + Sync {
     async fn list_tasks(&self, filter: &TaskFilter, page: &PageRequest<TaskSort>) -> Result<Page<Task>>;
 
     /// Lists the last up to `limit` calls that were made for a task, the latest first; with their attempts.
+    ///
+    /// Gives fewer, one at least, when payloads and results together have more than 8 MiB.
     async fn list_attempts(&self, id: TaskId, limit: u16) -> Result<Vec<Execution>>;
 
     /// Changes a task; gives `None` when there is none.

@@ -41,6 +41,23 @@ pub(crate) async fn walk<T, F: Clone>(
     }
 }
 
+/// Takes all pages of a list in turn, as they come: how many entries each has, and all entries.
+pub(crate) async fn walk_any<T, F: Clone>(
+    mut request: PageRequest<F>,
+    list: impl AsyncFn(&PageRequest<F>) -> Result<Page<T>>,
+) -> (Vec<usize>, Vec<T>) {
+    let (mut lengths, mut entries) = (Vec::new(), Vec::new());
+    loop {
+        let page = list(&request).await.unwrap();
+        lengths.push(page.items.len());
+        entries.extend(page.items);
+        match page.next {
+            Some(position) => request.after = Some(position),
+            None => return (lengths, entries),
+        }
+    }
+}
+
 /// Brings what is sorted upwards into a direction.
 pub(crate) fn directed<T>(mut ascending: Vec<T>, direction: Direction) -> Vec<T> {
     if direction == Direction::Descending {

@@ -4,14 +4,14 @@ use model::{Direction, Execution, ExecutionFilter, ExecutionId, Page, PageReques
 use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use super::{
-    row::{COLUMNS, find, read_execution},
+    row::{COLUMNS, find_fitting, read_fitting},
     span::{IN_SPAN, Span},
 };
 use crate::sqlite::{
     column::{Id, to_count},
     failure::Outcome,
     ledger::Skew,
-    paging::{Selection, to_page},
+    paging::{Filling, Selection},
 };
 
 /// How many series a list takes apart at most; beyond, it looks through the history instead.
@@ -44,7 +44,7 @@ pub(super) fn list(
     };
     let span = span.after(request)?;
     let items = query.select(span, request.sort.direction, wanted)?;
-    Ok(to_page(items, request.limit, total, |last| Position {
+    Ok(items.into_page(request.limit, total, |last| Position {
         value: SortValue::Id,
         id: last.id.as_uuid(),
     }))
@@ -158,9 +158,14 @@ impl Query<'_> {
             .query_row(with(span, &[&user, &numbers]).as_slice(), |row| row.get(0))
     }
 
-    fn select(&self, span: Span, direction: Direction, wanted: usize) -> rusqlite::Result<Vec<Execution>> {
+    fn select(
+        &self,
+        span: Span,
+        direction: Direction,
+        wanted: usize,
+    ) -> rusqlite::Result<Filling<Execution>> {
         if wanted == 0 {
-            return Ok(Vec::new());
+            return Ok(Filling::new());
         }
         match &self.numbers {
             Some(numbers) if self.user().is_none() && numbers.len() <= MAX_SERIES => {
@@ -175,7 +180,7 @@ impl Query<'_> {
         span: &Span,
         direction: Direction,
         wanted: usize,
-    ) -> rusqlite::Result<Vec<Execution>> {
+    ) -> rusqlite::Result<Filling<Execution>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM execution e {} CROSS JOIN call_series s ON s.id = e.series \
              WHERE {IN_SPAN} AND {} ORDER BY e.id {} LIMIT {wanted}",
@@ -184,10 +189,8 @@ impl Query<'_> {
             order(direction)
         );
         let (user, numbers) = (self.user(), self.numbers_json());
-        self.connection
-            .prepare_cached(&sql)?
-            .query_map(with(span, &[&user, &numbers]).as_slice(), read_execution)?
-            .collect()
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        read_fitting(statement.query(with(span, &[&user, &numbers]).as_slice())?)
     }
 
     /// Takes the first ids of each series, and of these the first ones.
@@ -197,7 +200,7 @@ impl Query<'_> {
         mut span: Span,
         direction: Direction,
         wanted: usize,
-    ) -> rusqlite::Result<Vec<Execution>> {
+    ) -> rusqlite::Result<Filling<Execution>> {
         let sql = format!(
             "SELECT e.id FROM execution e INDEXED BY execution_by_series WHERE {IN_SPAN} AND e.series = ?7 \
              ORDER BY e.id {} LIMIT {wanted}",
@@ -219,8 +222,13 @@ impl Query<'_> {
                 span.end_before(direction, last.as_bytes());
             }
         }
-        let find = |id| find(self.connection, ExecutionId::from_uuid(id)).transpose();
-        first.into_iter().filter_map(find).collect()
+        let mut executions = Filling::new();
+        for id in first {
+            if !find_fitting(self.connection, ExecutionId::from_uuid(id), &mut executions)? {
+                break;
+            }
+        }
+        Ok(executions)
     }
 
     /// What `?7` (a caller) and `?8` (numbers of series) ask for.

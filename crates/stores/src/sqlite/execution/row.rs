@@ -7,13 +7,14 @@ use model::{
     UserId,
 };
 use rusqlite::{
-    Connection, OptionalExtension as _, Row, params,
+    Connection, OptionalExtension as _, Row, Rows, params,
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
 use crate::sqlite::{
     column::{Id, Json, Moment, Text, to_count},
     ledger::Series,
+    paging::Filling,
 };
 
 /// The columns of an execution `e` with its series `s`, in the order in which they are read.
@@ -23,16 +24,55 @@ pub(super) const COLUMNS: &str = "s.plugin, s.action, s.source, s.status, e.id, 
 
 /// Looks an execution up by id.
 pub(super) fn find(connection: &Connection, id: ExecutionId) -> rusqlite::Result<Option<Execution>> {
+    find_with(connection, id, read_execution)
+}
+
+/// Looks an execution up by id, and reads it if it fits; tells whether it did.
+pub(super) fn find_fitting(
+    connection: &Connection,
+    id: ExecutionId,
+    executions: &mut Filling<Execution>,
+) -> rusqlite::Result<bool> {
+    let has_fitted = find_with(connection, id, |row| add_execution(executions, row))?;
+    Ok(has_fitted.unwrap_or(true))
+}
+
+fn find_with<T>(
+    connection: &Connection,
+    id: ExecutionId,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM execution e CROSS JOIN call_series s ON s.id = e.series WHERE e.id = ?1"
     );
     connection
         .prepare_cached(&sql)?
-        .query_row([Id(id.as_uuid())], read_execution)
+        .query_row([Id(id.as_uuid())], read)
         .optional()
 }
 
-/// The last up to `limit` calls that were made for a task, the latest first.
+/// Reads an execution from a row of [`COLUMNS`] if it fits; tells whether it did.
+fn add_execution(executions: &mut Filling<Execution>, row: &Row<'_>) -> rusqlite::Result<bool> {
+    let mut bytes: usize = 0;
+    // The message of a failure, the payload and the result.
+    for column in 12..=14 {
+        if let ValueRef::Text(text) = row.get_ref(column)? {
+            bytes = bytes.saturating_add(text.len());
+        }
+    }
+    executions.add(bytes, || read_execution(row))
+}
+
+/// Reads executions from rows of [`COLUMNS`], as many as fit.
+pub(super) fn read_fitting(mut rows: Rows<'_>) -> rusqlite::Result<Filling<Execution>> {
+    let mut executions = Filling::new();
+    while let Some(row) = rows.next()?
+        && add_execution(&mut executions, row)?
+    {}
+    Ok(executions)
+}
+
+/// The last up to `limit` calls that were made for a task, the latest first, as many as fit.
 pub(in crate::sqlite) fn list_of_task(
     connection: &Connection,
     task: TaskId,
@@ -42,10 +82,9 @@ pub(in crate::sqlite) fn list_of_task(
         "SELECT {COLUMNS} FROM execution e INDEXED BY execution_by_task \
          CROSS JOIN call_series s ON s.id = e.series WHERE e.task_id = ?1 ORDER BY e.id DESC LIMIT ?2"
     );
-    connection
-        .prepare_cached(&sql)?
-        .query_map(params![Id(task.as_uuid()), limit], read_execution)?
-        .collect()
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query(params![Id(task.as_uuid()), limit])?;
+    Ok(read_fitting(rows)?.into_entries())
 }
 
 /// Tells whether an execution is there and somebody's own.

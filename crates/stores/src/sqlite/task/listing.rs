@@ -5,11 +5,11 @@ use model::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
-use super::row::{RawTask, find};
+use super::row::find;
 use crate::sqlite::{
     column::{Id, Status, Urgency, to_count},
     failure::Outcome,
-    paging::{Selection, foreign_position, to_page},
+    paging::{Filling, Selection, foreign_position, to_page},
 };
 
 /// How many tasks that are scheduled for a time are sorted at most; of more, those that fit are looked for by id.
@@ -48,7 +48,7 @@ pub(super) fn list(
         wanted
     };
     let tasks = query.select(request, wanted)?;
-    Ok(to_page(tasks, request.limit, total, position))
+    Ok(tasks.into_page(request.limit, total, position))
 }
 
 struct Query<'a> {
@@ -216,9 +216,10 @@ impl<'a> Query<'a> {
         Ok(to_count(count) <= MOST_SORTED)
     }
 
-    fn select(&self, request: &PageRequest<TaskSort>, wanted: u64) -> Outcome<Vec<Task>> {
+    fn select(&self, request: &PageRequest<TaskSort>, wanted: u64) -> Outcome<Filling<Task>> {
+        let mut tasks = Filling::new();
         if wanted == 0 {
-            return Ok(Vec::new());
+            return Ok(tasks);
         }
         let (comparison, order) = match request.sort.direction {
             Direction::Ascending => (">", "ASC"),
@@ -236,11 +237,14 @@ impl<'a> Query<'a> {
         let sql = format!("{} ORDER BY id {order} LIMIT {wanted}", parts.join(" UNION ALL "));
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(selection.values()))?;
-        let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
             let id = TaskId::from_uuid(row.get::<_, Id>(0)?.0);
-            let task = find(self.connection, id)?.map(RawTask::into_task).transpose()?;
-            tasks.extend(task);
+            let Some(raw) = find(self.connection, id)? else {
+                continue;
+            };
+            if !tasks.add(raw.text_bytes(), || raw.into_task())? {
+                break;
+            }
         }
         Ok(tasks)
     }

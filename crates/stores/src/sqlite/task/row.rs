@@ -130,6 +130,19 @@ impl RawTask {
         self.user_id
     }
 
+    /// How many bytes its longer texts have.
+    pub(super) fn text_bytes(&self) -> usize {
+        let texts = [
+            &self.payload,
+            &self.result,
+            &self.description,
+            &self.tags,
+            &self.dependencies,
+            &self.progress,
+        ];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+
     /// Puts what a claim wrote in the place of what was read before it.
     pub(super) fn claimed(self, standing: Standing, now: Timestamp) -> Self {
         Self {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Direction, ErrorCode, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, SortValue, Source,
-    Store,
+    CallTry, Direction, ErrorCode, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, SortValue,
+    Source, Store,
 };
 use proptest::{
     prelude::{Just, Strategy, any},
@@ -15,8 +15,8 @@ use serde_json::json;
 
 use crate::{
     engine::Engine,
-    make::{action, count, execution, failure, moment, plugin, user_id, uuid},
-    walk::{BOTH, directed, first_page, walk},
+    make::{action, count, execution, failure, moment, plugin, task_id, user_id, uuid},
+    walk::{BOTH, directed, first_page, walk, walk_any},
 };
 
 crate::on_every_engine![
@@ -24,6 +24,8 @@ crate::on_every_engine![
     an_execution_that_ends_moves_between_the_lists_of_statuses,
     a_list_goes_on_where_it_was_though_new_ones_arrive,
     a_position_of_a_list_in_another_order_is_refused,
+    a_page_of_long_executions_ends_early_and_leads_on,
+    of_long_attempts_the_latest_that_fit_are_listed,
 ];
 
 fn rows() -> impl Strategy<Value = Vec<Execution>> {
@@ -216,4 +218,68 @@ async fn a_position_of_a_list_in_another_order_is_refused(engine: impl Engine) {
     request.after = Some(position);
     let error = store.list_executions(&filter, &request).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::ValidationFailed);
+}
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// A call with so much in payload and result together.
+fn long(number: u64, mebibytes: usize) -> Execution {
+    let half = json!("x".repeat(mebibytes * MEBIBYTE / 2));
+    Execution {
+        payload: half.clone(),
+        outcome: ExecutionOutcome::Success(half),
+        ..execution(number)
+    }
+}
+
+async fn a_page_of_long_executions_ends_early_and_leads_on(engine: impl Engine) {
+    let store = engine.open().await;
+    for (number, mebibytes) in [(1, 3), (2, 3), (3, 3), (4, 9), (5, 1), (6, 6)] {
+        store.record_execution(long(number, mebibytes)).await.unwrap();
+    }
+    let of_a_tool = ExecutionFilter {
+        plugin: Some(plugin("sample")),
+        ..ExecutionFilter::default()
+    };
+    let of_a_caller = ExecutionFilter {
+        user_id: Some(user_id(1)),
+        ..ExecutionFilter::default()
+    };
+    for filter in [ExecutionFilter::default(), of_a_tool, of_a_caller] {
+        for (direction, lengths) in [
+            (Direction::Ascending, vec![2, 1, 1, 2]),
+            (Direction::Descending, vec![2, 1, 2, 1]),
+        ] {
+            let request = first_page((), direction, 100);
+            let list = async |request: &_| store.list_executions(&filter, request).await;
+            let (pages, calls) = walk_any(request, list).await;
+            assert_eq!(pages, lengths, "one is on a page even if it alone is too long");
+            let ids: Vec<_> = calls.iter().map(|call| call.id).collect();
+            let all = (1..=6).map(|number| execution(number).id).collect();
+            assert_eq!(ids, directed(all, direction));
+        }
+    }
+}
+
+async fn of_long_attempts_the_latest_that_fit_are_listed(engine: impl Engine) {
+    let store = engine.open().await;
+    let add = async |number, mebibytes| {
+        let mut call = long(u64::from(number), mebibytes);
+        call.task = Some(CallTry {
+            task_id: task_id(1),
+            attempt: number,
+        });
+        store.record_execution(call).await.unwrap();
+    };
+    let listed = async || {
+        let calls = store.list_attempts(task_id(1), 100).await.unwrap();
+        let attempts = calls.iter().map(|call| call.task.unwrap().attempt);
+        attempts.collect::<Vec<_>>()
+    };
+    for number in 1..=3 {
+        add(number, 3).await;
+    }
+    assert_eq!(listed().await, [3, 2]);
+    add(4, 9).await;
+    assert_eq!(listed().await, [4]);
 }

@@ -6,6 +6,7 @@ use model::{
     AttemptEnd, Direction, NewTask, Page, PageRequest, Priority, Progress, Result, SortValue, Store, Tag,
     Task, TaskChange, TaskDescription, TaskFilter, TaskSort, TaskStatus, TaskTitle,
 };
+use serde_json::json;
 
 use super::{claimed, end, found, submit};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     make::{
         action, count, job, job_after, moment, plugin, recurring, tags, task_id, to_do, unique_key, user_id,
     },
-    walk::{BOTH, directed, first_page, walk},
+    walk::{BOTH, directed, first_page, walk, walk_any},
 };
 
 crate::on_every_engine![
@@ -24,6 +25,7 @@ crate::on_every_engine![
     b01_a_list_of_ones_own_tells_nothing_of_others,
     a_position_of_a_list_in_another_order_is_refused,
     an_empty_list_of_tasks_has_no_next_page,
+    a_page_of_long_tasks_ends_early_and_leads_on,
 ];
 
 async fn list(
@@ -358,4 +360,25 @@ async fn a_position_of_a_list_in_another_order_is_refused(engine: impl Engine) {
 async fn an_empty_list_of_tasks_has_no_next_page(engine: impl Engine) {
     let store = engine.open().await;
     check(&store, &[], &TaskFilter::default(), &[1]).await;
+}
+
+async fn a_page_of_long_tasks_ends_early_and_leads_on(engine: impl Engine) {
+    const MEBIBYTE: usize = 1024 * 1024;
+    let store = engine.open().await;
+    for (number, mebibytes) in [(1, 3), (2, 3), (3, 3), (4, 9), (5, 1), (6, 6)] {
+        let mut task = job(number);
+        task.job.as_mut().unwrap().payload = json!("x".repeat(mebibytes * MEBIBYTE));
+        submit(&store, task).await;
+    }
+    for (direction, lengths) in [
+        (Direction::Ascending, vec![2, 1, 1, 2]),
+        (Direction::Descending, vec![2, 1, 2, 1]),
+    ] {
+        let request = first_page(TaskSort::CreatedAt, direction, 100);
+        let filter = TaskFilter::default();
+        let walked = walk_any(request, async |request| list(&store, &filter, request).await).await;
+        assert_eq!(walked.0, lengths, "one is on a page even if it alone is too long");
+        let ids: Vec<_> = walked.1.iter().map(|task| task.id).collect();
+        assert_eq!(ids, directed((1..=6).map(task_id).collect(), direction));
+    }
 }
