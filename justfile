@@ -41,6 +41,14 @@ fuzz *args:
 bench *args:
     cargo xtask bench {{args}}
 
+# Measure the task queue beside BullMQ on a Redis server
+bench-queue *args:
+    cargo xtask bench queue {{args}}
+
+# Kill a server that works on tasks again and again; nothing may be lost or done twice
+chaos *args:
+    cargo xtask chaos {{args}}
+
 # Check the licence of every dependency
 licenses:
     cargo xtask licenses

@@ -45,7 +45,7 @@ pub(crate) struct Bench {
 /// What is measured in place of the requests.
 #[derive(clap::Subcommand, Debug)]
 enum Subject {
-    /// Measure the task queue beside `BullMQ` on a Redis server
+    #[command(about = "Measure the task queue beside BullMQ on a Redis server")]
     Queue(queue::Queue),
 }
 

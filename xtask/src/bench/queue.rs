@@ -25,12 +25,15 @@ pub(crate) struct Queue {
     /// Scheduled tasks that wait while everything is measured again; 0 leaves that out
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     waiting: u32,
-    /// How often enqueueing and processing are measured, ours and `BullMQ` in turn; the median counts
+    /// How often enqueueing and processing are measured, ours and the other in turn; the median counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Seconds of enqueueing in each round
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=30))]
     seconds: u32,
+    /// Take every step with the debug build, to see that it works: the figures mean nothing
+    #[arg(long, conflicts_with = "write")]
+    rehearse: bool,
     /// Measure ours alone
     #[arg(long)]
     alone: bool,
@@ -73,7 +76,7 @@ pub(super) fn run(settings: &Queue) -> Result<()> {
         install::redis_server()?;
         vec![Durability::Always, Durability::EverySecond]
     };
-    let programs = build()?;
+    let programs = build(settings)?;
     let folder = tree::scratch("bench-queue")?;
     let outcome = measure(settings, &programs, &rivals, &folder)?;
     let report = report::write(settings, &outcome)?;
@@ -89,20 +92,16 @@ pub(super) fn run(settings: &Queue) -> Result<()> {
     Ok(())
 }
 
-fn build() -> Result<Programs> {
+fn build(settings: &Queue) -> Result<Programs> {
+    let profile = if settings.rehearse { "dev" } else { "release" };
+    let folder = if settings.rehearse { "debug" } else { "release" };
     let mut build = process::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--package",
-        "bench",
-        "--package",
-        "mcp-server",
-    ]);
+    build.args(["build", "--profile", profile]);
+    build.args(["--package", "bench", "--package", "mcp-server"]);
     process::run(&mut build, BUILD_LIMIT)?;
     Ok(Programs {
-        server: install::built("release", "mcp-server")?,
-        queue_bench: install::built("release", "queue-bench")?,
+        server: install::built(folder, "mcp-server")?,
+        queue_bench: install::built(folder, "queue-bench")?,
     })
 }
 

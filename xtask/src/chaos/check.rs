@@ -35,6 +35,7 @@ impl Verdict {
             slowest_start.as_secs_f64(),
             settled_in.as_secs_f64()
         ));
+        say::line(format!("{} promises broken", self.violations.len()));
         for violation in self.violations.iter().take(50) {
             say::line(format!("BROKEN: {violation}"));
         }

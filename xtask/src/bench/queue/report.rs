@@ -73,7 +73,7 @@ const FIGURES: [Figure; 19] = [
     rate("tasks/s enqueued over HTTP, 50 requests in flight", |ours| {
         median(&ours.enqueued_outside).per_second
     }),
-    span("CPU of the server for each of them", |ours| {
+    span("CPU of the server for a task so enqueued", |ours| {
         median(&ours.enqueued_outside).cpu.as_secs_f64()
     }),
     rate("tasks/s enqueued over HTTP, 1,000 in a request", |ours| {
@@ -96,7 +96,7 @@ const FIGURES: [Figure; 19] = [
     rate("jobs/s done, 100 at a time", |ours| {
         median(&ours.done_100).per_second
     }),
-    span("CPU for each of them, from claim to end", |ours| {
+    span("CPU for a job done, 100 at a time, from claim to end", |ours| {
         median(&ours.done_100).cpu.as_secs_f64()
     }),
     span("enqueued to started at 100/s, p50", |ours| {
@@ -252,7 +252,7 @@ fn targets(outcome: &Outcome) -> Vec<Target> {
     let empty = &outcome.empty;
     let limits = [
         (
-            "CPU for a job done",
+            "CPU for a job done, 100 at a time, from claim to end",
             median(&empty.done_100).cpu,
             Duration::from_micros(60),
         ),
@@ -326,7 +326,7 @@ fn slowdowns(empty: &Ours, full: &Ours) -> Vec<Target> {
     let promised = [
         "tasks/s enqueued over HTTP, 50 requests in flight",
         "jobs/s done, 100 at a time",
-        "CPU for each of them, from claim to end",
+        "CPU for a job done, 100 at a time, from claim to end",
         "enqueued to started at 1,000/s, p50",
         "enqueued to started at 1,000/s, p99",
         "late, 10,000 tasks due within 4 s, p99",
