@@ -1,6 +1,7 @@
 //! A store that fails, or waits, where a test says so, and is the embedded store everywhere else.
 
 use std::{
+    any::Any,
     collections::HashMap,
     future::pending,
     sync::{
@@ -46,17 +47,26 @@ pub(crate) trait Director: Send + Sync {
     /// Waits until the call may happen.
     async fn admit(&self, method: Method) -> Fate;
 
-    /// Hears that a call that was admitted has met its fate.
-    fn ended(&self);
+    /// Hears that a call that was admitted has met its fate, and what it gave: `None` when it gave nothing, or was
+    /// dropped before.
+    fn ended(&self, given: Option<&dyn Any>);
 }
 
 /// Tells the director that a call has met its fate, even when it is dropped before.
 struct Directed<'a>(Option<&'a dyn Director>);
 
+impl Directed<'_> {
+    fn end(mut self, given: Option<&dyn Any>) {
+        if let Some(director) = self.0.take() {
+            director.ended(given);
+        }
+    }
+}
+
 impl Drop for Directed<'_> {
     fn drop(&mut self) {
         if let Some(director) = self.0 {
-            director.ended();
+            director.ended(None);
         }
     }
 }
@@ -147,14 +157,14 @@ impl Faulty {
     }
 
     /// Waits for a call's turn, and lets it happen if it is to.
-    async fn call<T>(&self, method: Method, call: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn call<T: 'static>(&self, method: Method, call: impl Future<Output = Result<T>>) -> Result<T> {
         let fate = self.fate_of(method).await;
         let directed = Directed(self.director.as_deref());
         if fate == Fate::Refused {
             return Err(Error::unavailable("the store fails on purpose"));
         }
         let given = call.await;
-        drop(directed);
+        directed.end(given.as_ref().ok().map(|given| given as &dyn Any));
         match fate {
             Fate::Forgotten if given.is_ok() => {
                 Err(Error::unavailable("the store fails on purpose, after the fact"))
