@@ -73,7 +73,7 @@ impl People {
             }),
             70..80 => process.begin(async move { nothing(engine.retry_task(&operator, id).await) }),
             80..88 => {
-                process.begin(async move { nothing(engine.run_task(&operator, id, Duration::ZERO).await) })
+                process.begin(async move { nothing(engine.run_task(&operator, id, Duration::ZERO).await) });
             }
             88..94 => {
                 let update = any_update(dice, process);
