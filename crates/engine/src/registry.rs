@@ -85,10 +85,11 @@ impl Registry {
         self.names.iter().filter_map(|name| self.held.get(name))
     }
 
-    /// The plugins that take no more calls at this moment.
-    pub(crate) fn saturated(&self) -> impl Iterator<Item = PluginName> {
-        let full = self.held.iter().filter(|(_, held)| held.gate.is_full());
-        full.map(|(name, _)| name.clone())
+    /// The plugins that take fewer than `wanted` more calls at this moment, and how many they take.
+    pub(crate) fn room(&self, wanted: u16) -> Vec<(PluginName, u16)> {
+        let rooms = self.held.iter().map(|(name, held)| (name, held.gate.room()));
+        let short = rooms.filter(|(_, room)| *room < wanted);
+        short.map(|(name, room)| (name.clone(), room)).collect()
     }
 
     /// The longest time that a call of any action may take.

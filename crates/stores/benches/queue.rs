@@ -255,7 +255,7 @@ impl Bench {
             now,
             lease_until: now.plus(LEASE),
             limit,
-            saturated: Vec::new(),
+            room: Vec::new(),
         };
         Ok(self.store.claim_tasks(request).await?.tasks)
     }

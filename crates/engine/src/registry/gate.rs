@@ -27,9 +27,9 @@ impl Gate {
         }
     }
 
-    /// Tells whether a call would have to wait.
-    pub(crate) fn is_full(&self) -> bool {
-        self.turns.available_permits() == 0
+    /// Tells how many calls could enter now without a wait.
+    pub(crate) fn room(&self) -> u16 {
+        u16::try_from(self.turns.available_permits()).unwrap_or(u16::MAX)
     }
 
     /// Waits for a turn, which ends when the answer is dropped.

@@ -204,16 +204,18 @@ impl Worker {
     async fn claim_for(&self, mut aside: SlotsAside) -> Result<ClaimStep> {
         let parts = &self.engine.parts;
         let now = parts.clock.now();
-        let saturated: Vec<_> = parts.plugins.saturated().collect();
-        let has_passed_over = !saturated.is_empty();
+        let room = parts.plugins.room(aside.count());
         let request = ClaimRequest {
             worker: self.id,
             now,
             lease_until: now.plus(LEASE),
             limit: aside.count(),
-            saturated,
+            room: room.clone(),
         };
         let claimed = parts.store.claim_tasks(request).await?;
+        let has_passed_over = room
+            .iter()
+            .any(|(plugin, room)| claimed.count_of(plugin) >= usize::from(*room));
         parts.queue.note_progress();
         let begun = claimed.tasks.len();
         for task in claimed.tasks {

@@ -97,7 +97,7 @@ async fn claim(shop: &Shop) -> Vec<Task> {
         now,
         lease_until: now.plus(Duration::from_secs(15)),
         limit: 100,
-        saturated: Vec::new(),
+        room: Vec::new(),
     };
     let claimed = shop.store.claim_tasks(request).await.unwrap();
     claimed.tasks.into_iter().map(|claimed| claimed.task).collect()

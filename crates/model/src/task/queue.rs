@@ -64,8 +64,9 @@ pub struct ClaimRequest {
     pub lease_until: Timestamp,
     /// How many tasks at most; 1 to 1,000.
     pub limit: u16,
-    /// Plugins that take no more calls at this moment; their tasks are passed over.
-    pub saturated: Vec<PluginName>,
+    /// Plugins that take only so many more calls at this moment: no more of their tasks are given, and those
+    /// beyond are passed over. A plugin that isn't named takes any number.
+    pub room: Vec<(PluginName, u16)>,
 }
 
 /// A task that a worker holds now.
@@ -95,8 +96,17 @@ pub struct Claimed {
     pub tasks: Vec<ClaimedTask>,
     /// When the next task becomes due that isn't yet; `None` when there is none.
     pub next_due: Option<Timestamp>,
-    /// Whether there are (probably) more that could be claimed right now.
+    /// Whether there are (probably) more that could be claimed right now, by the same request less what it got.
     pub has_more: bool,
+}
+
+impl Claimed {
+    /// How many of the tasks are a plugin's.
+    #[must_use]
+    pub fn count_of(&self, plugin: &PluginName) -> usize {
+        let jobs = self.tasks.iter().filter_map(|claimed| claimed.task.job.as_ref());
+        jobs.filter(|job| job.plugin == *plugin).count()
+    }
 }
 
 /// How an attempt ended, with the call that it was.

@@ -280,7 +280,7 @@ pub(crate) fn claim(now: i64, limit: u16) -> ClaimRequest {
         now: moment(now),
         lease_until: moment(now + LEASE),
         limit,
-        saturated: Vec::new(),
+        room: Vec::new(),
     }
 }
 

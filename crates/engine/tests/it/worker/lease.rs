@@ -18,7 +18,7 @@ pub(super) async fn lose(works: &Works) -> Hold {
         now,
         lease_until: now.plus(LEASE),
         limit: 1,
-        saturated: Vec::new(),
+        room: Vec::new(),
     };
     works.shop.store.claim_tasks(request).await.unwrap().tasks[0].hold()
 }

@@ -9,7 +9,7 @@ mod sweep;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use model::{ClaimRequest, Lease, NewTask, TaskId, TaskStatus};
+use model::{ClaimRequest, Lease, NewTask, Priority, TaskId, TaskStatus};
 
 use super::{
     task::{claimed, claimed_one, end, found, numbers, submit, submit_all},
@@ -31,7 +31,8 @@ crate::on_every_engine![
     no_more_is_claimed_than_asked_for,
     a_scheduled_job_is_claimed_when_it_is_due_and_not_before,
     the_next_due_time_is_the_earliest_that_is_still_to_come,
-    tasks_of_saturated_plugins_are_passed_over,
+    tasks_of_plugins_without_room_are_passed_over,
+    no_more_of_a_plugins_tasks_are_claimed_than_it_has_room_for,
     a_claim_finds_little_among_much_that_is_scheduled,
     g07_a_clock_that_was_set_back_loses_nothing,
 ];
@@ -168,7 +169,7 @@ fn of_other(number: u64) -> NewTask {
     task
 }
 
-async fn tasks_of_saturated_plugins_are_passed_over(engine: impl Engine) {
+async fn tasks_of_plugins_without_room_are_passed_over(engine: impl Engine) {
     let store = engine.open().await;
     for number in 1..=6 {
         let task = if number % 3 == 0 {
@@ -178,19 +179,54 @@ async fn tasks_of_saturated_plugins_are_passed_over(engine: impl Engine) {
         };
         submit(&store, task).await;
     }
-    let saturated = |name: &str| ClaimRequest {
-        saturated: vec![plugin(name), plugin("absent")],
+    let full = |name: &str| ClaimRequest {
+        room: vec![(plugin(name), 0), (plugin("absent"), 0)],
         ..claim(60_000, 10)
     };
-    let others = store.claim_tasks(saturated("other")).await.unwrap();
+    let others = store.claim_tasks(full("other")).await.unwrap();
     assert_eq!(numbers(&others.tasks), [3, 6]);
-    let nothing = store.claim_tasks(saturated("other")).await.unwrap();
+    let nothing = store.claim_tasks(full("other")).await.unwrap();
     assert!(
         nothing.tasks.is_empty() && !nothing.has_more,
         "or a worker would ask without end"
     );
-    let rest = store.claim_tasks(saturated("sample")).await.unwrap();
+    let rest = store.claim_tasks(full("sample")).await.unwrap();
     assert_eq!(rest.tasks.len(), 4);
+}
+
+async fn no_more_of_a_plugins_tasks_are_claimed_than_it_has_room_for(engine: impl Engine) {
+    let store = engine.open().await;
+    for number in 1..=8 {
+        let mut task = if number % 4 == 0 {
+            job(number)
+        } else {
+            of_other(number)
+        };
+        task.user_id = Some(user_id(1));
+        task.priority = Priority::ALL[usize::from(number > 2)];
+        submit(&store, task).await;
+    }
+    let with_room = |room, now| ClaimRequest {
+        room: vec![(plugin("other"), room)],
+        ..claim(now, 10)
+    };
+    // Urgent ones first, whatever the plugin; the room is one for all priorities.
+    let some = store.claim_tasks(with_room(4, 10)).await.unwrap();
+    assert_eq!(numbers(&some.tasks), [3, 4, 5, 6, 7, 8]);
+    assert!(!some.has_more, "what is left is beyond the room");
+    let one = store.claim_tasks(with_room(1, 60_000)).await.unwrap();
+    assert_eq!((one.tasks.len(), one.has_more), (1, false));
+    let rest = store.claim_tasks(with_room(2, 60_000)).await.unwrap();
+    assert_eq!((rest.tasks.len(), rest.has_more), (1, false));
+    for number in 20..=22 {
+        submit(&store, of_other(number)).await;
+    }
+    let limited = ClaimRequest {
+        limit: 1,
+        ..with_room(2, 60_000)
+    };
+    let limited = store.claim_tasks(limited).await.unwrap();
+    assert_eq!((limited.tasks.len(), limited.has_more), (1, true), "room is left");
 }
 
 async fn a_claim_finds_little_among_much_that_is_scheduled(engine: impl Engine) {
