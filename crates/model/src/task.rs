@@ -1,8 +1,8 @@
 //! Tasks: work that is kept until it is done.
 
 mod text;
-mod standing;
 mod queue;
+mod standing;
 mod store;
 mod recurring;
 
