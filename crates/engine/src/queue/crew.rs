@@ -71,6 +71,11 @@ impl Slots {
         u16::try_from(self.turns.available_permits()).unwrap_or(u16::MAX)
     }
 
+    /// Tells whether something is about to be claimed.
+    pub(crate) fn are_some_aside(&self) -> bool {
+        self.free().saturating_add(self.busy()) < self.total
+    }
+
     /// Puts `count` slots aside for what is about to be claimed; `None` when there are none, or fewer by now.
     pub(crate) fn put_aside(&self, count: u16) -> Option<SlotsAside> {
         let turns = Arc::clone(&self.turns).try_acquire_many_owned(u32::from(count));
@@ -255,7 +260,9 @@ mod tests {
         let mut aside = slots.put_aside(2).unwrap();
         let slot = aside.take_one(&handle).unwrap();
         assert_eq!((slots.free(), aside.count()), (1, 1));
+        assert!(slots.are_some_aside());
         drop(aside);
+        assert!(!slots.are_some_aside());
         assert_eq!(slots.free(), 2);
         drop(slot);
         assert_eq!(slots.free(), 3);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::{Observation, Result, Timestamp, WorkerId};
+use parking_lot::Mutex;
 
 use crate::parts::Engine;
 
@@ -20,6 +21,59 @@ pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How many tasks one write takes from workers that are gone.
 const RELEASE_BATCH: u16 = 200;
+
+/// How long ago a renewal may be for its leases to be sure to last.
+///
+/// Longer than [`RENEW_EVERY`], so that a renewal that is due right now is left to who makes it; so much shorter than
+/// [`LEASE`] that no lease of that renewal has ended.
+const SURE_FOR: Duration = Duration::from_secs(7);
+
+/// When the leases of a worker were renewed last, by the clock by which they end.
+#[derive(Default)]
+pub(super) struct Renewals(Mutex<Renewed>);
+
+#[derive(Default)]
+struct Renewed {
+    at: Option<Timestamp>,
+    /// Whether they are to be renewed once more before anything is taken from anyone.
+    is_once_more: bool,
+}
+
+/// Whether leases are to be renewed before tasks are taken from anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenure {
+    /// They were renewed lately.
+    Sure,
+    /// They were not: the process stood still, the clock was set, or the store didn't work.
+    Doubtful,
+    /// They were doubtful the last time, and something may have been claimed then of which nobody knew yet.
+    DoubtfulAgain,
+}
+
+impl Renewals {
+    /// Tells whether all leases are sure to last at a moment.
+    pub(super) fn tenure(&self, now: Timestamp) -> Tenure {
+        let mut renewed = self.0.lock();
+        if std::mem::take(&mut renewed.is_once_more) {
+            return Tenure::DoubtfulAgain;
+        }
+        // A clock that was set back may be set forward again, past the ends of what was claimed meanwhile.
+        let is_sure = renewed
+            .at
+            .is_some_and(|at| at <= now && now.since(at) <= SURE_FOR);
+        if is_sure { Tenure::Sure } else { Tenure::Doubtful }
+    }
+
+    /// Has them renewed once more before anything is taken from anyone.
+    pub(super) fn want_once_more(&self) {
+        self.0.lock().is_once_more = true;
+    }
+
+    /// Notes that all of them were renewed, with a moment at which that hadn't begun yet.
+    pub(super) fn note(&self, at: Timestamp) {
+        self.0.lock().at = Some(at);
+    }
+}
 
 impl Engine {
     /// Renews the leases of all attempts of a worker, and stops those that don't hold their tasks any more; gives how
@@ -43,9 +97,8 @@ impl Engine {
         Ok(count)
     }
 
-    /// Takes tasks from workers whose leases have ended; gives how many.
-    pub(super) async fn release_expired(&self) -> Result<usize> {
-        let now = self.parts.clock.now();
+    /// Takes tasks from workers whose leases had ended by `now`; gives how many.
+    pub(super) async fn release_expired(&self, now: Timestamp) -> Result<usize> {
         self.release(now, now).await
     }
 
@@ -70,7 +123,7 @@ impl Engine {
                 let (task, attempt) = (released.hold.task, released.hold.attempt);
                 tracing::warn!(%task, attempt, status = released.status.as_str(), "a task was taken from a worker that is gone");
                 parts.observer.observe(Observation::TaskReleased);
-                // It may be our own, after this process stood still for long.
+                // It may be our own, if another process took it.
                 let _was_ours = parts.queue.stop_superseded(released.hold);
                 if released.status.is_final() {
                     parts.queue.announce_end(task);
@@ -84,5 +137,49 @@ impl Engine {
                 return Ok(count);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin() -> Timestamp {
+        Timestamp::from_millis(1_000_000_000_000)
+    }
+
+    fn tenure_after(span: Duration) -> Tenure {
+        let renewals = Renewals::default();
+        renewals.note(begin());
+        renewals.tenure(begin().plus(span))
+    }
+
+    #[test]
+    fn leases_are_sure_to_last_for_a_while_after_they_were_renewed() {
+        assert_eq!(Renewals::default().tenure(begin()), Tenure::Doubtful);
+        assert_eq!(tenure_after(RENEW_EVERY + SWEEP_EVERY), Tenure::Sure);
+        assert_eq!(
+            tenure_after(SURE_FOR + Duration::from_millis(1)),
+            Tenure::Doubtful
+        );
+    }
+
+    #[test]
+    fn g07_leases_are_doubtful_after_the_clock_was_set_back() {
+        let renewals = Renewals::default();
+        renewals.note(begin());
+        assert_eq!(
+            renewals.tenure(begin().minus(Duration::from_millis(1))),
+            Tenure::Doubtful
+        );
+    }
+
+    #[test]
+    fn once_more_is_said_once() {
+        let renewals = Renewals::default();
+        renewals.note(begin());
+        renewals.want_once_more();
+        assert_eq!(renewals.tenure(begin()), Tenure::DoubtfulAgain);
+        assert_eq!(renewals.tenure(begin()), Tenure::Sure);
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     agenda::{Agenda, ClaimStep},
     attempt::Attempt,
-    lease::{LEASE, RENEW_EVERY, SWEEP_EVERY},
+    lease::{LEASE, RENEW_EVERY, Renewals, SWEEP_EVERY, Tenure},
 };
 use crate::{
     pace::{Duty, Pace, pause},
@@ -42,6 +42,7 @@ pub struct Worker {
     id: WorkerId,
     slots: Arc<Slots>,
     attempts: TaskTracker,
+    renewals: Arc<Renewals>,
 }
 
 impl Engine {
@@ -56,6 +57,7 @@ impl Engine {
             id: WorkerId::generate(self.parts.ids.as_ref()),
             slots: Arc::new(Slots::new(self.parts.worker_concurrency)),
             attempts,
+            renewals: Arc::default(),
         }
     }
 
@@ -91,15 +93,34 @@ impl Worker {
     /// # Errors
     /// Those of the store.
     pub async fn renew(&self) -> Result<usize> {
-        self.engine.renew_leases(self.id).await
+        let now = self.engine.parts.clock.now();
+        let lost = self.engine.renew_leases(self.id).await?;
+        self.renewals.note(now);
+        Ok(lost)
     }
 
-    /// Takes tasks from workers that are gone; gives how many.
+    /// Takes tasks from workers that are gone; gives how many. Never from itself: after it stood still for long, or
+    /// the clock was set, it renews its own leases first, and takes nothing until that has worked.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn sweep(&self) -> Result<usize> {
-        self.engine.release_expired().await
+        // What is renewed from here on lasts beyond this moment, however long that takes.
+        let now = self.engine.parts.clock.now();
+        let tenure = self.renewals.tenure(now);
+        if tenure != Tenure::Sure {
+            let is_claiming = self.slots.are_some_aside();
+            if let Err(error) = self.renew().await {
+                self.renewals.want_once_more();
+                return Err(error);
+            }
+            if tenure == Tenure::Doubtful && is_claiming {
+                // What was claimed before wasn't renewed, since it isn't known yet.
+                self.renewals.want_once_more();
+                return Ok(0);
+            }
+        }
+        self.engine.release_expired(now).await
     }
 
     /// Waits until every attempt that was begun has ended and is recorded.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::{ClaimRequest, Clock as _, Hold, TaskQueue as _, TaskStatus, Timestamp, WorkerId};
+use rstest::rstest;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -21,6 +22,12 @@ pub(super) async fn lose(works: &Works) -> Hold {
         room: Vec::new(),
     };
     works.shop.store.claim_tasks(request).await.unwrap().tasks[0].hold()
+}
+
+/// Takes every task from whoever holds it, as another process may.
+async fn release_all(works: &Works) {
+    let (store, now) = (&works.shop.store, works.shop.clock.now());
+    store.release_expired(Timestamp::MAX, now, 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -94,13 +101,7 @@ async fn the_late_result_of_a_worker_that_was_taken_for_dead_is_refused() {
     let finishing = works.shop.store.hold("finish_task");
     works.claim().await;
     finishing.reached().await;
-    let now = works.shop.clock.now();
-    works
-        .shop
-        .store
-        .release_expired(Timestamp::MAX, now, 10)
-        .await
-        .unwrap();
+    release_all(&works).await;
     assert_eq!(works.claim().await, 1);
     finishing.reached().await;
     finishing.release();
@@ -121,8 +122,8 @@ async fn what_a_worker_does_not_hold_any_more_it_stops() {
     let id = works.submit("wait", json!({})).await;
     works.claim().await;
     works.shop.lab.begun().await;
-    works.advance(LEASE + MILLI);
-    assert_eq!(works.worker.sweep().await.unwrap(), 1);
+    release_all(&works).await;
+    assert_eq!(works.worker.renew().await.unwrap(), 1);
     works.worker.idle().await;
     assert_eq!(works.shop.lab.dropped(), 1);
     works.claim().await;
@@ -132,4 +133,69 @@ async fn what_a_worker_does_not_hold_any_more_it_stops() {
         works.tries(id).await,
         tried(&[(1, "interrupted"), (2, "success")])
     );
+}
+
+#[rstest]
+#[case(Duration::from_secs(3600))]
+#[case(Duration::from_secs(16))]
+#[tokio::test]
+async fn g07_a_worker_takes_nothing_from_itself_when_the_clock_jumps(#[case] jump: Duration) {
+    let works = Works::open();
+    let id = works.submit("wait", json!({})).await;
+    works.claim().await;
+    works.shop.lab.begun().await;
+    works.worker.renew().await.unwrap();
+    for _ in 0..3 {
+        works.advance(jump);
+        assert_eq!(works.worker.sweep().await.unwrap(), 0);
+    }
+    works.shop.clock.set_back(jump);
+    assert_eq!(works.worker.sweep().await.unwrap(), 0);
+    works.shop.lab.finish();
+    works.worker.idle().await;
+    assert_eq!(works.tries(id).await, tried(&[(1, "success")]));
+    assert_eq!(works.read(id).await.standing.stall_count, 0);
+}
+
+#[tokio::test]
+async fn g07_while_leases_cannot_be_renewed_nothing_is_taken_from_anyone() {
+    let works = Works::open();
+    let id = works.submit("wait", json!({})).await;
+    works.claim().await;
+    works.shop.lab.begun().await;
+    works.advance(LEASE * 2);
+    works.shop.store.fail("renew_leases");
+    assert!(works.worker.sweep().await.is_err());
+    assert_eq!(works.worker.sweep().await.unwrap(), 0);
+    works.shop.lab.finish();
+    works.worker.idle().await;
+    assert_eq!(works.tries(id).await, tried(&[(1, "success")]));
+}
+
+#[tokio::test]
+async fn g07_what_is_about_to_be_begun_when_the_clock_jumps_is_not_taken_away_either() {
+    let works = Works::open();
+    let (first, second) = (
+        works.submit("wait", json!({})).await,
+        works.submit("wait", json!({})).await,
+    );
+    let finishing = works.shop.store.hold("claim_tasks");
+    let claiming = works.claim();
+    let sweeping = async {
+        finishing.reached().await;
+        works.advance(LEASE * 2);
+        assert_eq!(works.worker.sweep().await.unwrap(), 0);
+        finishing.release();
+    };
+    let (begun, ()) = tokio::join!(claiming, sweeping);
+    assert_eq!(begun, 2);
+    works.shop.lab.begun().await;
+    works.shop.lab.begun().await;
+    assert_eq!(works.worker.sweep().await.unwrap(), 0);
+    works.shop.lab.finish();
+    works.shop.lab.finish();
+    works.worker.idle().await;
+    for id in [first, second] {
+        assert_eq!(works.tries(id).await, tried(&[(1, "success")]));
+    }
 }
