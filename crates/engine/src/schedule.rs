@@ -8,7 +8,11 @@ use model::{
     Timestamp, UserId,
 };
 
-use crate::{parts::Engine, principal::visible_owner};
+use crate::{
+    ownership::{no_such_task, require_call_of},
+    parts::Engine,
+    principal::visible_owner,
+};
 use cron::Ticks;
 pub(crate) use fire::FireSchedules;
 
@@ -83,9 +87,10 @@ impl Engine {
     /// that isn't paused goes on.
     ///
     /// # Errors
-    /// As [`Self::pause_task`].
+    /// As [`Self::pause_task`]; `Forbidden` without the permission to call its plugin.
     pub async fn resume_task(&self, principal: &Principal, id: TaskId) -> Result<Task> {
         principal.require(&Permission::WriteTasks)?;
+        require_call_of(principal, &self.visible_task(principal, id).await?)?;
         self.alter_schedule(id, visible_owner(principal)?, |seen, now| {
             if !seen.is_paused {
                 return Ok(unchanged(seen));
@@ -194,8 +199,4 @@ fn latest(now: Timestamp, seen: &Recurrence) -> Timestamp {
 fn first_tick(cron: &str, timezone: &str, now: Timestamp) -> Result<Timestamp> {
     let first = Ticks::read(cron, timezone, now)?.after(now);
     first.ok_or_else(|| Error::invalid("cron", "never comes true"))
-}
-
-fn no_such_task() -> Error {
-    Error::not_found("task")
 }

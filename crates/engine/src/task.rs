@@ -14,9 +14,9 @@ mod attempt;
 mod agenda;
 mod worker;
 
-use model::{Error, Permission, Principal, Result, Task, TaskId};
+use model::Result;
 
-use crate::{parts::Engine, principal::visible_owner, queue::once_sent};
+use crate::{parts::Engine, queue::once_sent};
 
 pub use agenda::ClaimStep;
 pub use change::TaskUpdate;
@@ -25,16 +25,6 @@ pub use submit::TaskRequest;
 pub use worker::Worker;
 
 impl Engine {
-    /// Looks a task up, as a caller sees it.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none, or it is another's.
-    async fn visible_task(&self, principal: &Principal, id: TaskId) -> Result<Task> {
-        let owner = visible_owner(principal)?;
-        let found = self.parts.store.find_task(id, owner).await?;
-        found.ok_or_else(no_such_task)
-    }
-
     /// Does a write after which there may be something to claim.
     ///
     /// The worker is woken once the write is on its way, so that its claim becomes durable together with it; and
@@ -45,17 +35,4 @@ impl Engine {
         queue.nudge();
         done
     }
-}
-
-/// Passes when the caller may have done what the task does: whoever lets it run, or changes what, when or how,
-/// needs no less than whoever calls the plugin at once.
-fn require_call_of(principal: &Principal, task: &Task) -> Result<()> {
-    match &task.job {
-        Some(job) => principal.require(&Permission::ExecutePlugin(job.plugin.clone())),
-        None => Ok(()),
-    }
-}
-
-fn no_such_task() -> Error {
-    Error::not_found("task")
 }

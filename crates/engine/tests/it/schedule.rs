@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use engine::{Engine, ScheduleRequest, ScheduleUpdate, TaskRequest, TaskUpdate};
 use futures_util::future::{join, join_all};
 use model::{
-    CatchUp, Clock as _, Error, ErrorCode, PageLimit, Principal, Priority, Recurrence, Result, Tag, Tags,
-    Task, TaskFilter, TaskId, TaskSort, TaskStatus, TaskTitle, Timestamp, UniqueKey, UserChange,
+    CatchUp, Clock as _, Credential, Error, ErrorCode, KeyId, PageLimit, Principal, Priority, Recurrence,
+    Result, Scopes, Tag, Tags, Task, TaskFilter, TaskId, TaskSort, TaskStatus, TaskTitle, Timestamp,
+    UniqueKey, UserChange,
 };
 use proptest::prelude::*;
 use rstest::rstest;
@@ -524,6 +525,25 @@ async fn b01_another_persons_task_can_be_neither_paused_nor_resumed() {
     }
     let admin = scene.world.admin("root").await.principal;
     assert!(scene.engine().pause_task(&admin, id).await.is_ok());
+}
+
+#[tokio::test]
+async fn a16_what_a_key_may_not_call_it_cannot_resume_either() {
+    let scene = Scene::with(schedule("0 * * * *")).await;
+    let admin = scene.world.admin("root").await.principal;
+    let narrowed = |scopes: &[&str]| Principal {
+        scopes: Scopes::new(scopes.iter().map(|scope| scope.parse().unwrap()).collect()).unwrap(),
+        credential: Credential::Key(KeyId::from_uuid(uuid::Uuid::from_u128(1))),
+        ..Principal::clone(&admin)
+    };
+    let id = scene.task.id;
+    let narrow = narrowed(&["tasks:write"]);
+    scene.engine().pause_task(&narrow, id).await.unwrap();
+    let refused = scene.engine().resume_task(&narrow, id).await;
+    assert_eq!(code(refused), ErrorCode::InsufficientScope);
+    assert!(scene.recurrence().await.is_paused);
+    let wide = narrowed(&["tasks:write", "plugins:execute:lab"]);
+    assert!(scene.engine().resume_task(&wide, id).await.is_ok());
 }
 
 fn absent(scene: &Scene) -> TaskId {
