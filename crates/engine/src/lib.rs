@@ -27,6 +27,7 @@ mod plugin;
 mod call;
 mod execution;
 mod idempotency;
+mod ownership;
 mod schedule;
 mod task;
 mod health;

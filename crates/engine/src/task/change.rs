@@ -8,11 +8,13 @@ use model::{
 };
 use serde_json::Value;
 
-use super::{
-    no_such_task, require_call_of,
-    submit::{require_bounds, require_near},
+use super::submit::{require_bounds, require_near};
+use crate::{
+    ownership::{no_such_task, require_call_of},
+    parts::Engine,
+    principal::visible_owner,
+    schedule::ScheduleUpdate,
 };
-use crate::{parts::Engine, principal::visible_owner, schedule::ScheduleUpdate};
 
 /// A change of a task. What is `None` stays; the inner `None` removes.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,11 @@ use std::time::Duration;
 use model::{Permission, Principal, Result, Task, TaskId, TaskStatus};
 use tokio::time::Instant;
 
-use super::{no_such_task, require_call_of};
-use crate::{parts::Engine, principal::visible_owner};
+use crate::{
+    ownership::{no_such_task, require_call_of},
+    parts::Engine,
+    principal::visible_owner,
+};
 
 /// The longest time that a caller can wait for the end of a task.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
