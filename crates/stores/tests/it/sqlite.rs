@@ -4,3 +4,4 @@ mod damage;
 mod disk;
 mod exclusive;
 mod place;
+mod power;
