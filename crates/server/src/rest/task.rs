@@ -259,6 +259,7 @@ pub(crate) async fn execute(
         let engine = state.engine();
         let run = engine.run_task(&principal, id, wait);
         let TaskRun { task, has_ended } = tokio::select! {
+            biased;
             run = run => run?,
             // Whoever waits is told what is known, so that a stop doesn't wait for them.
             () = state.stopping().cancelled() => engine.run_task(&principal, id, Duration::ZERO).await?,
