@@ -1,6 +1,7 @@
 //! What verbs and the worker of one process tell each other about tasks. Losing any of it makes things slower,
 //! never wrong: the store knows all that matters.
 
+mod awaited;
 mod crew;
 mod running;
 mod waiter;
@@ -11,6 +12,7 @@ use model::{Hold, TaskId, WorkerId};
 use tokio::sync::{Notify, futures::Notified};
 use tokio_util::sync::CancellationToken;
 
+use awaited::Awaited;
 use crew::Crew;
 pub(crate) use crew::{AtWork, Slot, Slots, SlotsAside};
 pub(crate) use running::RunningAttempt;
@@ -28,8 +30,9 @@ pub(crate) struct QueueHandle(Arc<Wires>);
 struct Wires {
     /// There may be something to claim, or a slot to fill.
     work: Notify,
-    /// A task has ended, and others may depend on it.
+    /// A task has ended on which others depend.
     ends: Notify,
+    awaited: Awaited,
     running: RunningAttempts,
     waiters: Waiters,
     crew: Crew,
@@ -49,8 +52,8 @@ impl QueueHandle {
         self.0.work.notified()
     }
 
-    /// Waits for the next end of a task; one that came since the last wait counts. For the one who tells the tasks
-    /// that depend on others.
+    /// Waits for the next end of a task on which others depend; one that came since the last wait counts. For the one
+    /// who tells those.
     pub(crate) fn ended(&self) -> Notified<'_> {
         self.0.ends.notified()
     }
@@ -85,16 +88,30 @@ impl QueueHandle {
         Waiter::begin(self.clone(), task)
     }
 
-    /// Wakes those who wait for a task that has come into a final state, and whoever tells the tasks that depend
-    /// on it. To be called once that is durable.
-    pub(crate) fn announce_end(&self, task: TaskId) {
-        self.0.waiters.wake(task);
-        self.0.ends.notify_one();
+    /// Notes that a task is about to be kept that depends on these.
+    pub(crate) fn note_dependencies(&self, on: &[TaskId]) {
+        self.0.awaited.add(on);
     }
 
-    /// Wakes everyone who waits: tasks have ended, and which isn't known.
-    pub(crate) fn announce_ends(&self) {
-        self.0.waiters.wake_all();
+    /// Wakes those who wait for a task that has come into a final state, and whoever tells the tasks that depend
+    /// on it, if it is known here that there are any. To be called once that is durable.
+    pub(crate) fn announce_end(&self, task: TaskId) {
+        self.0.waiters.wake(task);
+        if self.0.awaited.take(task) {
+            self.want_settling();
+        }
+    }
+
+    /// Wakes those who wait for tasks that ended since one on which they depend did; those that depend on these in
+    /// turn are told already, or by whoever calls this.
+    pub(crate) fn announce_cancelled(&self, tasks: &[TaskId]) {
+        for task in tasks {
+            self.0.waiters.wake(*task);
+        }
+    }
+
+    /// Wakes whoever tells tasks what became of those that they depend on.
+    pub(crate) fn want_settling(&self) {
         self.0.ends.notify_one();
     }
 
@@ -138,4 +155,34 @@ pub(crate) async fn once_sent<F: Future>(write: F, then: impl FnOnce()) -> F::Ou
         polled
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn task(number: u128) -> TaskId {
+        TaskId::from_uuid(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn the_end_of_a_task_on_which_none_depends_is_told_to_none() {
+        let handle = QueueHandle::default();
+        handle.announce_end(task(1));
+        handle.announce_cancelled(&[task(1)]);
+        assert!(handle.ended().now_or_never().is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_task_on_which_others_depend_is_told_once() {
+        let handle = QueueHandle::default();
+        handle.note_dependencies(&[task(1)]);
+        handle.announce_end(task(1));
+        assert!(handle.ended().now_or_never().is_some());
+        handle.announce_end(task(1));
+        assert!(handle.ended().now_or_never().is_none());
+    }
 }

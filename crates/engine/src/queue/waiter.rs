@@ -93,7 +93,7 @@ mod tests {
         let mut waiter = handle.subscribe(task(1));
         handle.announce_end(task(1));
         waiter.wait(LONG).await;
-        handle.announce_ends();
+        handle.announce_cancelled(&[task(1)]);
         waiter.wait(LONG).await;
     }
 

@@ -23,12 +23,13 @@ impl Engine {
             if settled.told > 0 {
                 // Some may be ready now, others cancelled.
                 self.parts.queue.nudge();
-                self.parts.queue.announce_ends();
+                self.parts.queue.announce_cancelled(&settled.cancelled);
             }
             if !settled.has_more {
-                break;
+                return Ok(());
             }
         }
+        self.parts.queue.want_settling();
         Ok(())
     }
 }

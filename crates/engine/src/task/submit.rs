@@ -69,6 +69,8 @@ impl Engine {
         let id = self.name_of_task(reservation, 0);
         let task = self.draft(principal, request, id)?;
         let is_job = task.kind() == TaskKind::Job;
+        // Before it is kept: they may end right then.
+        self.parts.queue.note_dependencies(&task.depends_on);
         let write = self.parts.store.submit_task(task);
         if is_job {
             self.waking(write).await
@@ -104,6 +106,9 @@ impl Engine {
         }
         mistakes.into_result()?;
         let has_job = tasks.iter().any(|task: &NewTask| task.kind() == TaskKind::Job);
+        for task in &tasks {
+            self.parts.queue.note_dependencies(&task.depends_on);
+        }
         let write = self.parts.store.submit_tasks(tasks);
         let submitted = if has_job {
             self.waking(write).await

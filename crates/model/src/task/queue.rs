@@ -136,10 +136,12 @@ pub struct Released {
 }
 
 /// What one step of settling did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// How many tasks were told what became of one that they depend on.
     pub told: u64,
+    /// Those of them that were cancelled for it.
+    pub cancelled: Vec<TaskId>,
     /// Whether there is more to do.
     pub has_more: bool,
 }
@@ -155,7 +157,8 @@ pub struct QueueDepth {
     pub blocked: u64,
     /// Held by workers.
     pub in_progress: u64,
-    /// Since when the task that waits longest has been waiting for a worker.
+    /// Since when the task that waits longest has been waiting for a worker; of each priority and plugin, only the
+    /// 64 tasks whose turn comes first are looked at.
     pub oldest_ready: Option<Timestamp>,
 }
 

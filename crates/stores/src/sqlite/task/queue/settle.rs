@@ -29,8 +29,10 @@ fn settle_counted(
     limit: u16,
 ) -> rusqlite::Result<Settled> {
     let mut settled = Settled::default();
+    // One that has nobody to tell is work too.
+    let mut done: u64 = 0;
     while let Some((ended, status)) = next_ended(connection)? {
-        let left = u64::from(limit).saturating_sub(settled.told);
+        let left = u64::from(limit).saturating_sub(done);
         if left == 0 {
             settled.has_more = true;
             break;
@@ -38,10 +40,14 @@ fn settle_counted(
         // One that was retried meanwhile, or removed, has nothing to tell.
         let status = status.filter(|status| status.is_final());
         let told = match status {
-            Some(status) => tell_dependents(connection, tasks, (ended, status, now), left)?,
+            Some(status) => {
+                let cancelled = &mut settled.cancelled;
+                tell_dependents(connection, tasks, (ended, status, now), left, cancelled)?
+            }
             None => 0,
         };
         settled.told = settled.told.saturating_add(told);
+        done = done.saturating_add(told.max(1));
         if told < left {
             connection
                 .prepare_cached("DELETE FROM task_settlement WHERE task_id = ?1")?
@@ -70,6 +76,7 @@ fn tell_dependents(
     tasks: &mut TaskLedger,
     (ended, status, now): (TaskId, TaskStatus, Timestamp),
     limit: u64,
+    cancelled: &mut Vec<TaskId>,
 ) -> rusqlite::Result<u64> {
     let dependents: Vec<(TaskId, i64)> = connection
         .prepare_cached(
@@ -83,8 +90,10 @@ fn tell_dependents(
         .collect::<rusqlite::Result<_>>()?;
     let mut told: u64 = 0;
     for (dependent, position) in dependents {
-        if let Some(task) = find_placed(connection, dependent)? {
-            tell(connection, tasks, &task, (ended, status, now))?;
+        if let Some(task) = find_placed(connection, dependent)?
+            && tell(connection, tasks, &task, (ended, status, now))?
+        {
+            cancelled.push(dependent);
         }
         connection
             .prepare_cached("UPDATE task_dependency SET is_told = 1 WHERE task_id = ?1 AND position = ?2")?
@@ -94,12 +103,13 @@ fn tell_dependents(
     Ok(told)
 }
 
+/// Tells one task; gives whether that cancelled it.
 fn tell(
     connection: &Connection,
     tasks: &mut TaskLedger,
     task: &Placed,
     (ended, status, now): (TaskId, TaskStatus, Timestamp),
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let is_completed = status == TaskStatus::Completed;
     let event = if is_completed {
         TaskEvent::DependencyCompleted
@@ -108,8 +118,9 @@ fn tell(
     };
     // One that waits no more doesn't care.
     let Ok(standing) = task.standing.after(event) else {
-        return Ok(());
+        return Ok(false);
     };
+    let is_cancelled = standing.status == TaskStatus::Cancelled;
     let mut change = task.to(standing, now);
     if !is_completed {
         let fate = match status {
@@ -123,7 +134,8 @@ fn tell(
             message: format!("the task {ended}, on which this one depends, {fate}"),
         }));
     }
-    task.change(connection, tasks, change).map(|_| ())
+    task.change(connection, tasks, change)?;
+    Ok(is_cancelled)
 }
 
 /// Removes up to `limit` tasks that ended before a moment, the first that ended first, but none that a task needs

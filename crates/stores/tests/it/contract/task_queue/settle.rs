@@ -126,7 +126,7 @@ async fn dependents_are_told_in_portions(engine: impl Engine) {
     run(&store, 100, AttemptEnd::Succeeded).await;
     let mut steps = Vec::new();
     loop {
-        let Settled { told, has_more } = store.settle_dependents(moment(200), 4).await.unwrap();
+        let Settled { told, has_more, .. } = store.settle_dependents(moment(200), 4).await.unwrap();
         assert!(told <= 4);
         steps.push(told);
         if !has_more {
