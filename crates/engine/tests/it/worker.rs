@@ -192,15 +192,9 @@ async fn a_plugin_that_takes_no_more_calls_does_not_hold_up_others() {
     let second = works
         .submit_as(&operator(), job("single", "wait", json!({})))
         .await;
-    assert_eq!(works.claim().await, 2);
+    assert_eq!(works.claim().await, 1);
     works.shop.lab.begun().await;
-    // One of the two waits for a moment for its turn, and is handed back then.
-    let handed_back = || works.shop.seen.count("TaskAttemptEnded { status: Pending");
-    while handed_back() == 0 {
-        tokio::task::yield_now().await;
-    }
     let echo = works.submit("echo", json!({})).await;
-    works.advance(Duration::from_millis(100));
     assert_eq!(works.claim().await, 1);
     works.shop.lab.finish();
     works.worker.idle().await;
