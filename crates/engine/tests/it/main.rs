@@ -23,4 +23,5 @@ mod health;
 mod schedule;
 mod duty;
 mod order;
+mod clock;
 mod simulation;

@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A plugin that keeps the names of what it is called for, in their order.
 #[derive(Default)]
-struct Starts(Mutex<Vec<String>>);
+pub(crate) struct Starts(Mutex<Vec<String>>);
 
 impl Starts {
     fn take(&self) -> Vec<String> {
@@ -64,14 +64,14 @@ impl Runtime for Starts {
 }
 
 /// A world with one worker that does one task at a time.
-struct Queue {
-    world: World,
-    worker: Worker,
+pub(crate) struct Queue {
+    pub(crate) world: World,
+    pub(crate) worker: Worker,
     starts: Arc<Starts>,
 }
 
 impl Queue {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let starts = Arc::new(Starts::default());
         let mut builder = WorldBuilder {
             runtimes: vec![Arc::clone(&starts) as _],
@@ -86,11 +86,11 @@ impl Queue {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.world.clock.now()
     }
 
-    async fn submit(&self, principal: &Principal, request: TaskRequest) {
+    pub(crate) async fn submit(&self, principal: &Principal, request: TaskRequest) {
         self.world
             .engine
             .submit_task(principal, request, None)
@@ -99,7 +99,7 @@ impl Queue {
     }
 
     /// Lets the worker do up to `count` tasks, one after the other; gives their names in the order of their starts.
-    async fn run(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn run(&self, count: usize) -> Vec<String> {
         for _ in 0..count {
             let step = self.worker.claim().await.unwrap();
             self.worker.idle().await;
@@ -111,7 +111,7 @@ impl Queue {
     }
 }
 
-fn named(name: &str, priority: Priority) -> TaskRequest {
+pub(crate) fn named(name: &str, priority: Priority) -> TaskRequest {
     TaskRequest {
         title: TaskTitle::parse(name).unwrap(),
         description: None,
@@ -130,11 +130,11 @@ fn named(name: &str, priority: Priority) -> TaskRequest {
     }
 }
 
-fn medium(name: &str) -> TaskRequest {
+pub(crate) fn medium(name: &str) -> TaskRequest {
     named(name, Priority::Medium)
 }
 
-fn at(name: &str, scheduled_at: Timestamp) -> TaskRequest {
+pub(crate) fn at(name: &str, scheduled_at: Timestamp) -> TaskRequest {
     TaskRequest {
         scheduled_at: Some(scheduled_at),
         ..medium(name)
