@@ -1,10 +1,11 @@
 //! Submitting tasks.
 
+mod check;
 mod row;
 
 use model::{NewTask, Result, Standing, Submitted, Task};
 
-use self::row::without_repetition;
+use self::{check::Batch, row::without_repetition};
 use super::row::RawTask;
 use crate::sqlite::{SqliteStore, failure::Fault};
 
@@ -26,13 +27,14 @@ pub(super) async fn submit_all(store: &SqliteStore, tasks: Vec<NewTask>) -> Resu
     let added: Vec<Added> = store
         .writer
         .revise(move |connection, ledger| {
+            let mut batch = Batch::default();
+            // Refused before the first is added: undoing would cost a count of the whole queue.
+            for (index, row) in rows.iter().enumerate() {
+                batch.check(connection, row).map_err(|fault| at(index, fault))?;
+            }
             let mut added = Vec::with_capacity(rows.len());
             for (index, row) in rows.into_iter().enumerate() {
-                added.push(row.insert(connection, ledger).map_err(|fault| match fault {
-                    Fault::Refused(error) => Fault::Refused(error.under(&index.to_string())),
-                    // The step is isolated.
-                    Fault::Database(error) | Fault::Torn(error) => Fault::Database(error),
-                })?);
+                added.push(row.insert(connection, ledger).map_err(|fault| at(index, fault))?);
             }
             Ok(added)
         })
@@ -41,6 +43,14 @@ pub(super) async fn submit_all(store: &SqliteStore, tasks: Vec<NewTask>) -> Resu
     submitted
         .map(|(added, task)| added.into_submitted(task))
         .collect()
+}
+
+fn at(index: usize, fault: Fault) -> Fault {
+    match fault {
+        Fault::Refused(error) => Fault::Refused(error.under(&index.to_string())),
+        // The step is isolated.
+        Fault::Database(error) | Fault::Torn(error) => Fault::Database(error),
+    }
 }
 
 fn under_index<T>(results: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {

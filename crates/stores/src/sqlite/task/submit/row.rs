@@ -3,14 +3,17 @@
 use std::{collections::HashSet, time::Duration};
 
 use model::{
-    ActionName, Error, ErrorCode, NewTask, PluginName, Priority, Recurrence, Result, Standing, Tags, TaskId,
-    TaskKind, TaskStatus, Timestamp, UserId,
+    ActionName, Error, NewTask, PluginName, Priority, Recurrence, Result, Standing, Tags, TaskId, TaskKind,
+    TaskStatus, Timestamp, UserId,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Added;
+use super::{
+    Added,
+    check::{Batch, taken_id},
+};
 use crate::sqlite::{
-    column::{Id, Kind, Moment, Status, Urgency, from_count, to_json_text},
+    column::{Id, Kind, Moment, Urgency, from_count, to_json_text},
     failure::{Fault, Outcome},
     lanes::{Place, Sort},
     ledger::Ledger,
@@ -22,19 +25,19 @@ use crate::sqlite::{
 
 /// A task about to be added. Its parts are turned into text where the caller is, not where all callers wait.
 pub(in crate::sqlite::task) struct NewRow {
-    id: TaskId,
-    user_id: Option<UserId>,
+    pub(super) id: TaskId,
+    pub(super) user_id: Option<UserId>,
     title: String,
     description: Option<String>,
     priority: Priority,
     tags: Option<String>,
-    kind: TaskKind,
+    pub(super) kind: TaskKind,
     job: Option<JobColumns>,
     retries_and_stalls: (u16, u16),
     timeout_ms: Option<i64>,
     scheduled_at: Option<Timestamp>,
-    unique_key: Option<String>,
-    depends_on: Vec<TaskId>,
+    pub(super) unique_key: Option<String>,
+    pub(super) depends_on: Vec<TaskId>,
     recurrence: Option<Recurrence>,
     schedule_id: Option<TaskId>,
     created_at: Timestamp,
@@ -97,7 +100,7 @@ impl NewRow {
         if let Some(same) = self.find_same(connection)? {
             return Ok(Added::Found(Box::new(same), false));
         }
-        let are_met = self.check_dependencies(connection)?;
+        let are_met = self.check_dependencies(connection, &Batch::default())?;
         let unmet = are_met.iter().filter(|is_met| !**is_met).count();
         let unmet = u32::try_from(unmet).unwrap_or(u32::MAX);
         let due_at = self.scheduled_at.unwrap_or_default().max(self.created_at);
@@ -141,10 +144,7 @@ impl NewRow {
         match row::find(connection, self.id)? {
             None => Ok(None),
             Some(task) if task.user_id() == self.user_id => Ok(Some(Added::Found(Box::new(task), true))),
-            Some(_) => {
-                let message = "another task has this id";
-                Err(Error::new(ErrorCode::Conflict, message).into())
-            }
+            Some(_) => Err(taken_id()),
         }
     }
 
@@ -161,35 +161,6 @@ impl NewRow {
             .prepare_cached(&sql)?
             .query_row(params![owner, key], RawTask::read)
             .optional()
-    }
-
-    /// Tells of each task that this one depends on whether it is completed.
-    fn check_dependencies(&self, connection: &Connection) -> Outcome<Vec<bool>> {
-        if self.depends_on.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut statement =
-            connection.prepare_cached("SELECT kind, status FROM task WHERE id = ?1 AND user_id IS ?2")?;
-        let owner = self.user_id.map(|id| Id(id.as_uuid()));
-        let mut are_met = Vec::with_capacity(self.depends_on.len());
-        for (index, id) in self.depends_on.iter().enumerate() {
-            let found = statement
-                .query_row(params![Id(id.as_uuid()), owner], |row| {
-                    Ok((row.get::<_, Kind>(0)?.0, row.get::<_, Status>(1)?.0))
-                })
-                .optional()?;
-            let refuse = |message: &str| Err(Error::invalid(format!("dependsOn.{index}"), message).into());
-            are_met.push(match found {
-                None => return refuse("must name a task of the same owner"),
-                Some((TaskKind::Recurring, _)) => return refuse("must not name a recurring task"),
-                Some((_, TaskStatus::Failed | TaskStatus::Cancelled)) => {
-                    return refuse("must not name a task that has failed or was cancelled");
-                }
-                Some((_, TaskStatus::Completed)) => true,
-                Some((_, TaskStatus::Pending | TaskStatus::InProgress)) => false,
-            });
-        }
-        Ok(are_met)
     }
 
     /// Adds the row; gives false when a task has its id.
