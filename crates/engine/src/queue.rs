@@ -28,8 +28,10 @@ pub(crate) struct QueueHandle(Arc<Wires>);
 
 #[derive(Default)]
 struct Wires {
-    /// There may be something to claim, or a slot to fill.
+    /// There may be something to claim.
     work: Notify,
+    /// There is a slot to fill.
+    slots: Notify,
     /// A task has ended on which others depend.
     ends: Notify,
     awaited: Awaited,
@@ -50,6 +52,16 @@ impl QueueHandle {
     /// Waits for the next nudge; one that came since the last wait counts.
     pub(crate) fn nudged(&self) -> Notified<'_> {
         self.0.work.notified()
+    }
+
+    /// Lets the worker fill a slot that is free now, if it knows with what.
+    fn note_free_slot(&self) {
+        self.0.slots.notify_one();
+    }
+
+    /// Waits for the next slot that becomes free; one that did since the last wait counts.
+    pub(crate) fn slot_freed(&self) -> Notified<'_> {
+        self.0.slots.notified()
     }
 
     /// Waits for the next end of a task on which others depend; one that came since the last wait counts. For the one

@@ -115,7 +115,7 @@ impl SlotsAside {
     }
 }
 
-/// The slot of one attempt. When it is dropped, the worker looks for what to do in it next.
+/// The slot of one attempt. When it is dropped, the worker fills it, if it knows of more to do.
 pub(crate) struct Slot {
     /// Taken when dropped.
     turn: Option<OwnedSemaphorePermit>,
@@ -128,7 +128,7 @@ impl Drop for Slot {
         self.busy.fetch_sub(1, Ordering::Relaxed);
         drop(self.turn.take());
         self.handle.0.crew.note_progress();
-        self.handle.nudge();
+        self.handle.note_free_slot();
     }
 }
 
@@ -210,6 +210,8 @@ impl Drop for AtWork {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn state_when(is_waiting: bool, idle: Duration) -> WorkerState {
@@ -266,5 +268,7 @@ mod tests {
         assert_eq!(slots.free(), 2);
         drop(slot);
         assert_eq!(slots.free(), 3);
+        assert!(handle.slot_freed().now_or_never().is_some());
+        assert!(handle.nudged().now_or_never().is_none());
     }
 }

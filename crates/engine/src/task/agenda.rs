@@ -37,6 +37,8 @@ pub(super) struct Agenda {
     is_wanted: bool,
     /// Whether the last look found more than could be begun.
     has_backlog: bool,
+    /// Whether the last look left something behind that could be begun in a slot that becomes free.
+    has_left_behind: bool,
     /// When to look at the latest.
     look_at: Instant,
     /// When not to look before.
@@ -56,6 +58,7 @@ impl Agenda {
         Self {
             is_wanted: true,
             has_backlog: false,
+            has_left_behind: false,
             look_at: now,
             not_before: now,
             next_due: None,
@@ -88,6 +91,11 @@ impl Agenda {
     /// Notes that there may be something to begin.
     pub(super) fn want_claim(&mut self) {
         self.is_wanted = true;
+    }
+
+    /// Notes that a slot has become free. When the last look took all there was, there is nothing to fill it with.
+    pub(super) fn note_free_slot(&mut self) {
+        self.is_wanted |= self.has_left_behind;
     }
 
     /// Tells whether to look now, if there is a free slot.
@@ -124,6 +132,7 @@ impl Agenda {
             self.answered = number;
             self.next_due = step.next_due;
             self.has_backlog = step.has_more && step.begun > 0;
+            self.has_left_behind = step.has_more || step.has_passed_over;
         }
         if step.begun == 0 {
             self.not_before = now + SHORTEST_WAIT;
@@ -150,6 +159,7 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use model::ErrorCode;
+    use rstest::rstest;
 
     use super::*;
 
@@ -207,6 +217,26 @@ mod tests {
         });
         assert!(agenda.is_claim_due() && agenda.has_backlog());
         assert_eq!(agenda.wait(now, CLOCK), None);
+    }
+
+    #[rstest]
+    #[case(false, false, false)]
+    #[case(true, false, true)]
+    #[case(false, true, true)]
+    fn a_slot_that_becomes_free_is_filled_only_when_something_was_left_behind(
+        #[case] has_more: bool,
+        #[case] has_passed_over: bool,
+        #[case] is_due: bool,
+    ) {
+        let (mut agenda, now) = after_answer(ClaimStep {
+            begun: 1,
+            has_more,
+            has_passed_over,
+            ..ClaimStep::default()
+        });
+        agenda.begin_claim(now);
+        agenda.note_free_slot();
+        assert_eq!(agenda.is_claim_due(), is_due);
     }
 
     #[test]

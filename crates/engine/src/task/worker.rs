@@ -198,6 +198,11 @@ impl Worker {
                     tokio::task::yield_now().await;
                     agenda.want_claim();
                 }
+                () = parts.queue.slot_freed() => {
+                    // As above: many end at once.
+                    tokio::task::yield_now().await;
+                    agenda.note_free_slot();
+                }
                 () = pause(wait.unwrap_or_default()), if wait.is_some() => agenda.note_waited(Instant::now()),
             }
         }
