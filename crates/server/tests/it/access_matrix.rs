@@ -234,7 +234,9 @@ fn tasks() -> Vec<Row> {
         row("POST /api/v1/tasks/{id}/cancel", write()).owned(both),
         row("POST /api/v1/tasks/{id}/retry", write()).owned(both),
         row("POST /api/v1/tasks/{id}/pause", write()).owned(both),
-        row("POST /api/v1/tasks/{id}/resume", write()).also("plugins:execute:sample").owned(both),
+        row("POST /api/v1/tasks/{id}/resume", write())
+            .also("plugins:execute:sample")
+            .owned(both),
         row("GET /api/v1/tasks/{id}/attempts", read()).owned(both),
     ]
 }
