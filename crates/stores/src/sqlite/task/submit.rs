@@ -30,7 +30,9 @@ pub(super) async fn submit_all(store: &SqliteStore, tasks: Vec<NewTask>) -> Resu
             let mut batch = Batch::default();
             // Refused before the first is added: undoing would cost a count of the whole queue.
             for (index, row) in rows.iter().enumerate() {
-                batch.check(connection, row).map_err(|fault| at(index, fault))?;
+                batch
+                    .check(connection, row.wish())
+                    .map_err(|fault| at(index, fault))?;
             }
             let mut added = Vec::with_capacity(rows.len());
             for (index, row) in rows.into_iter().enumerate() {

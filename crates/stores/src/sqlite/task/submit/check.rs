@@ -5,11 +5,20 @@ use std::collections::{HashMap, HashSet};
 use model::{Error, ErrorCode, TaskId, TaskKind, TaskStatus, UserId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row::NewRow;
 use crate::sqlite::{
     column::{Id, Kind, Status},
     failure::{Fault, Outcome},
 };
+
+/// What decides whether a task can be added.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) id: TaskId,
+    pub(super) user_id: Option<UserId>,
+    pub(super) kind: TaskKind,
+    pub(super) unique_key: Option<&'a str>,
+    pub(super) depends_on: &'a [TaskId],
+}
 
 /// Tasks that are about to be added together.
 #[derive(Default)]
@@ -19,8 +28,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Refuses what [`NewRow::insert`] will refuse once those before it are added; else counts it among them.
-    pub(super) fn check(&mut self, connection: &Connection, row: &'a NewRow) -> Outcome<()> {
+    /// Refuses what couldn't be added once those before it are; else counts it among them.
+    pub(super) fn check(&mut self, connection: &Connection, row: Wish<'a>) -> Outcome<()> {
         let owner = match self.tasks.get(&row.id) {
             Some((owner, _)) => Some(*owner),
             None => find_owner(connection, row.id)?,
@@ -32,7 +41,7 @@ impl<'a> Batch<'a> {
                 Err(taken_id())
             };
         }
-        if let Some(key) = row.unique_key.as_deref()
+        if let Some(key) = row.unique_key
             && (!self.keys.insert((row.user_id, key)) || is_key_taken(connection, row.user_id, key)?)
         {
             return Ok(());
@@ -65,7 +74,7 @@ fn is_key_taken(connection: &Connection, owner: Option<UserId>, key: &str) -> ru
         .exists(params![owner.map(|id| Id(id.as_uuid())), key])
 }
 
-impl NewRow {
+impl Wish<'_> {
     /// Tells of each task that this one depends on whether it is completed; those of the batch aren't.
     pub(super) fn check_dependencies(
         &self,

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Added,
-    check::{Batch, taken_id},
+    check::{Batch, Wish, taken_id},
 };
 use crate::sqlite::{
     column::{Id, Kind, Moment, Urgency, from_count, to_json_text},
@@ -25,19 +25,19 @@ use crate::sqlite::{
 
 /// A task about to be added. Its parts are turned into text where the caller is, not where all callers wait.
 pub(in crate::sqlite::task) struct NewRow {
-    pub(super) id: TaskId,
-    pub(super) user_id: Option<UserId>,
+    id: TaskId,
+    user_id: Option<UserId>,
     title: String,
     description: Option<String>,
     priority: Priority,
     tags: Option<String>,
-    pub(super) kind: TaskKind,
+    kind: TaskKind,
     job: Option<JobColumns>,
     retries_and_stalls: (u16, u16),
     timeout_ms: Option<i64>,
     scheduled_at: Option<Timestamp>,
-    pub(super) unique_key: Option<String>,
-    pub(super) depends_on: Vec<TaskId>,
+    unique_key: Option<String>,
+    depends_on: Vec<TaskId>,
     recurrence: Option<Recurrence>,
     schedule_id: Option<TaskId>,
     created_at: Timestamp,
@@ -50,6 +50,17 @@ struct JobColumns {
 }
 
 impl NewRow {
+    /// What decides whether it can be added.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish {
+            id: self.id,
+            user_id: self.user_id,
+            kind: self.kind,
+            unique_key: self.unique_key.as_deref(),
+            depends_on: &self.depends_on,
+        }
+    }
+
     /// Takes a task apart.
     ///
     /// # Errors
@@ -100,7 +111,7 @@ impl NewRow {
         if let Some(same) = self.find_same(connection)? {
             return Ok(Added::Found(Box::new(same), false));
         }
-        let are_met = self.check_dependencies(connection, &Batch::default())?;
+        let are_met = self.wish().check_dependencies(connection, &Batch::default())?;
         let unmet = are_met.iter().filter(|is_met| !**is_met).count();
         let unmet = u32::try_from(unmet).unwrap_or(u32::MAX);
         let due_at = self.scheduled_at.unwrap_or_default().max(self.created_at);
