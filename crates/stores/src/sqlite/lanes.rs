@@ -84,20 +84,20 @@ impl Lanes {
     }
 
     /// Counts a job out of a place.
-    pub(super) fn leave(&mut self, place: Place, priority: Priority, lane: i64) {
+    pub(super) fn leave(&mut self, place: Place, priority: Priority, lane: i64, owner: Option<UserId>) {
         self.has_changed = true;
         match place {
             Place::Held => self.held = self.held.saturating_sub(1),
             Place::Scheduled => self.scheduled = self.scheduled.saturating_sub(1),
             Place::Blocked => self.blocked = self.blocked.saturating_sub(1),
-            Place::Ready { .. } => self.line_mut(priority).leave(lane),
+            Place::Ready { .. } => self.line_mut(priority).leave(lane, owner),
         }
     }
 
-    /// Notes that a ready job's turn came.
-    pub(super) fn pass(&mut self, priority: Priority, turn: i64) {
+    /// Notes that a ready job's turn came, before it leaves.
+    pub(super) fn pass(&mut self, priority: Priority, turn: i64, owner: Option<UserId>) {
         self.has_changed = true;
-        self.line_mut(priority).pass(turn);
+        self.line_mut(priority).pass(turn, owner);
     }
 
     /// Tells of each claim whether it is the fourth one, which goes to who has waited longest.
@@ -185,18 +185,27 @@ impl Lanes {
         }
     }
 
+    /// What to go on from when the rest is forgotten.
+    fn past(&self) -> Past {
+        Past {
+            turns: Priority::ALL.map(|priority| self.line(priority).present()),
+            claims: self.claims,
+        }
+    }
+
     /// Counts anew what the store holds.
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn load(connection: &Connection, past: Past) -> rusqlite::Result<Self> {
         let mut lanes = Self {
             has_changed: true,
+            claims: past.claims,
             ..Self::default()
         };
         let mut names = connection.prepare_cached("SELECT plugin, id FROM task_lane")?;
         lanes.numbers = names
             .query_map((), |row| Ok((row.get::<_, Text<_>>(0)?.0, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        for priority in Priority::ALL {
-            lanes.line_mut(priority).load(connection, priority)?;
+        for (priority, turn) in Priority::ALL.into_iter().zip(past.turns) {
+            lanes.line_mut(priority).load(connection, priority, turn)?;
         }
         let count = |sql: &str| -> rusqlite::Result<u64> {
             let counted = connection.prepare_cached(sql)?.query_row((), |row| row.get(0));
@@ -210,6 +219,14 @@ impl Lanes {
         lanes.blocked = count("SELECT count(*) FROM task INDEXED BY task_blocked WHERE queue = 3")?;
         Ok(lanes)
     }
+}
+
+/// How far the turns have come, which no task tells: an owner who waits must not be passed by those who come once
+/// all else is forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    turns: [i64; 4],
+    claims: u8,
 }
 
 /// What tasks have in common that are counted together.
@@ -226,6 +243,7 @@ pub(super) struct Sort {
 #[derive(Debug, Default)]
 pub(super) struct TaskLedger {
     lanes: Option<Lanes>,
+    past: Past,
     counts: HashMap<Sort, i64>,
 }
 
@@ -234,7 +252,7 @@ impl TaskLedger {
     pub(super) fn lanes(&mut self, connection: &Connection) -> rusqlite::Result<&mut Lanes> {
         match &mut self.lanes {
             Some(lanes) => Ok(lanes),
-            empty @ None => Ok(empty.insert(Lanes::load(connection)?)),
+            empty @ None => Ok(empty.insert(Lanes::load(connection, self.past)?)),
         }
     }
 
@@ -261,7 +279,17 @@ impl TaskLedger {
     pub(super) fn undo_step(&mut self) {
         self.counts.clear();
         // Counting anew costs too much for every refusal; what was counted during the step saw what is undone.
-        self.lanes = self.lanes.take().filter(|lanes| !lanes.has_changed);
+        if self.lanes.as_ref().is_some_and(|lanes| lanes.has_changed) {
+            self.forget();
+        }
+    }
+
+    /// Forgets all that a lost transaction may have written.
+    pub(super) fn forget(&mut self) {
+        self.counts.clear();
+        if let Some(lanes) = self.lanes.take() {
+            self.past = lanes.past();
+        }
     }
 
     /// Writes the counts of this transaction.

@@ -127,7 +127,12 @@ impl Ledger {
 
     /// Forgets all that a lost transaction may have written.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        let mut tasks = std::mem::take(&mut self.tasks);
+        tasks.forget();
+        *self = Self {
+            tasks,
+            ..Self::default()
+        };
     }
 
     /// Begins an isolated step: writes the counts of those before it, which its undoing must not touch.

@@ -17,10 +17,21 @@ pub(super) struct Line {
     pub(super) ready: BTreeMap<i64, u64>,
     /// The greatest turn that was claimed.
     present: i64,
-    /// The last turn of each owner who has one that isn't past.
-    pub(super) last_turns: HashMap<Option<UserId>, i64>,
+    /// The owners who have ready jobs, or had one claimed at a turn that isn't past.
+    pub(super) owners: HashMap<Option<UserId>, Queuer>,
     /// How many owners are remembered before those are forgotten whose turn is past.
     forget_at: usize,
+}
+
+/// An owner, as those see it who wait in the same line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Queuer {
+    /// How many ready jobs it has.
+    pub(super) waiting: u64,
+    /// The last turn that it was given.
+    pub(super) last: i64,
+    /// The last of its turns that came.
+    served: Option<i64>,
 }
 
 impl Line {
@@ -29,21 +40,33 @@ impl Line {
 
     /// The turn that a job of this owner gets if it becomes ready now.
     pub(super) fn next_turn(&self, owner: Option<UserId>) -> i64 {
-        let last = self.last_turns.get(&owner);
-        last.map_or(self.present, |last| self.present.max(last.saturating_add(1)))
+        let queuer = self.owners.get(&owner);
+        queuer.map_or(self.present, |queuer| {
+            self.present.max(queuer.last.saturating_add(1))
+        })
     }
 
     /// Counts a job in, and gives it its turn.
     pub(super) fn enter(&mut self, lane: i64, owner: Option<UserId>) -> i64 {
         let turn = self.next_turn(owner);
-        self.last_turns.insert(owner, turn);
+        let queuer = self.owners.entry(owner).or_default();
+        queuer.last = turn;
+        queuer.waiting = queuer.waiting.saturating_add(1);
         let count = self.ready.entry(lane).or_default();
         *count = count.saturating_add(1);
         turn
     }
 
-    /// Counts a job out.
-    pub(super) fn leave(&mut self, lane: i64) {
+    /// Counts a job out. An owner none of whose jobs waits any more has given back the turns that didn't come.
+    pub(super) fn leave(&mut self, lane: i64, owner: Option<UserId>) {
+        if let Some(queuer) = self.owners.get_mut(&owner) {
+            queuer.waiting = queuer.waiting.saturating_sub(1);
+            match queuer.served {
+                Some(served) if queuer.waiting == 0 => queuer.last = served,
+                None if queuer.waiting == 0 => drop(self.owners.remove(&owner)),
+                Some(_) | None => {}
+            }
+        }
         let Some(count) = self.ready.get_mut(&lane) else {
             return;
         };
@@ -53,18 +76,33 @@ impl Line {
         }
     }
 
-    /// Goes on to a turn, when it is claimed.
-    pub(super) fn pass(&mut self, turn: i64) {
+    /// Goes on to a turn of an owner, when it is claimed; the job is yet to be counted out.
+    pub(super) fn pass(&mut self, turn: i64, owner: Option<UserId>) {
         self.present = self.present.max(turn);
-        if self.last_turns.len() > self.forget_at.max(Self::FEW) {
+        if let Some(queuer) = self.owners.get_mut(&owner) {
+            queuer.served = queuer.served.max(Some(turn));
+        }
+        if self.owners.len() > self.forget_at.max(Self::FEW) {
             let present = self.present;
-            self.last_turns.retain(|_, last| *last >= present);
-            self.forget_at = self.last_turns.len().saturating_mul(2);
+            self.owners
+                .retain(|_, queuer| queuer.waiting > 0 || queuer.last >= present);
+            self.forget_at = self.owners.len().saturating_mul(2);
         }
     }
 
-    /// Counts anew what the store holds; the first turn that is ready is the present one.
-    pub(super) fn load(&mut self, connection: &Connection, priority: Priority) -> rusqlite::Result<()> {
+    /// The greatest turn that was claimed.
+    pub(super) fn present(&self) -> i64 {
+        self.present
+    }
+
+    /// Counts anew what the store holds; the first turn that is ready is the present one, or `floor` if
+    /// that is known to be past.
+    pub(super) fn load(
+        &mut self,
+        connection: &Connection,
+        priority: Priority,
+        floor: i64,
+    ) -> rusqlite::Result<()> {
         // Added up here: the database would sort them first.
         let mut statement = connection.prepare_cached(
             "SELECT lane, user_id, turn FROM task INDEXED BY task_ready WHERE queue = 1 AND priority = ?1",
@@ -77,10 +115,11 @@ impl Line {
             first = Some(first.map_or(turn, |first| first.min(turn)));
             let ready = self.ready.entry(row.get(0)?).or_default();
             *ready = ready.saturating_add(1);
-            let last = self.last_turns.entry(owner).or_insert(turn);
-            *last = turn.max(*last);
+            let queuer = self.owners.entry(owner).or_default();
+            queuer.waiting = queuer.waiting.saturating_add(1);
+            queuer.last = queuer.last.max(turn);
         }
-        self.present = first.unwrap_or(0);
+        self.present = first.unwrap_or(0).max(floor);
         Ok(())
     }
 }

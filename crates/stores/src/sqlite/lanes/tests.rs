@@ -18,6 +18,11 @@ fn turn(place: Place) -> i64 {
     }
 }
 
+fn claim(lanes: &mut Lanes, turn: i64, number: u64) {
+    lanes.pass(Priority::Low, turn, owner(number));
+    lanes.leave(Place::Ready { turn }, Priority::Low, LANE, owner(number));
+}
+
 /// Lets jobs of these owners become ready, and gives the owners in the order in which their jobs are claimed.
 fn order(owners: &[u64]) -> Vec<u64> {
     let mut lanes = Lanes::default();
@@ -41,8 +46,7 @@ fn who_comes_late_takes_the_present_turn_and_who_waits_the_next_one() {
         lanes.enter(READY, Priority::Low, LANE, owner(1));
     }
     for turn in 0..40 {
-        lanes.leave(Place::Ready { turn }, Priority::Low, LANE);
-        lanes.pass(Priority::Low, turn);
+        claim(&mut lanes, turn, 1);
     }
     let enter = |lanes: &mut Lanes, number| turn(lanes.enter(READY, Priority::Low, LANE, owner(number)));
     assert_eq!(enter(&mut lanes, 2), 39);
@@ -65,6 +69,31 @@ fn a_peek_at_a_turn_is_the_turn_that_is_given() {
 }
 
 #[test]
+fn a_backlog_that_was_called_off_costs_its_owner_no_turn() {
+    let mut lanes = Lanes::default();
+    let enter = |lanes: &mut Lanes, number| turn(lanes.enter(READY, Priority::Low, LANE, owner(number)));
+    for called_off in 0..100 {
+        assert_eq!(enter(&mut lanes, 1), called_off);
+    }
+    for turn in 0..100 {
+        lanes.leave(Place::Ready { turn }, Priority::Low, LANE, owner(1));
+    }
+    assert_eq!(enter(&mut lanes, 1), 0);
+}
+
+#[test]
+fn who_calls_off_and_submits_again_does_not_get_ahead_of_who_waits() {
+    let mut lanes = Lanes::default();
+    let enter = |lanes: &mut Lanes, number| turn(lanes.enter(READY, Priority::Low, LANE, owner(number)));
+    enter(&mut lanes, 1);
+    claim(&mut lanes, 0, 1);
+    assert_eq!(enter(&mut lanes, 2), 0);
+    assert_eq!(enter(&mut lanes, 1), 1, "its turn has just been");
+    lanes.leave(Place::Ready { turn: 1 }, Priority::Low, LANE, owner(1));
+    assert_eq!(enter(&mut lanes, 1), 1);
+}
+
+#[test]
 fn owners_are_forgotten_when_their_turn_is_past() {
     let mut lanes = Lanes::default();
     for _ in 0..20_000 {
@@ -72,11 +101,11 @@ fn owners_are_forgotten_when_their_turn_is_past() {
     }
     for number in 1..10_000 {
         let place = lanes.enter(READY, Priority::Low, LANE, owner(number));
-        lanes.leave(place, Priority::Low, LANE);
-        lanes.pass(Priority::Low, i64::try_from(number).unwrap());
+        lanes.pass(Priority::Low, i64::try_from(number).unwrap(), owner(number));
+        lanes.leave(place, Priority::Low, LANE, owner(number));
     }
     let line = lanes.line(Priority::Low);
-    let remembered = line.last_turns.len();
+    let remembered = line.owners.len();
     assert!(remembered <= 2 * Line::FEW, "{remembered}");
     assert_eq!(line.next_turn(owner(0)), 20_000, "but not who still waits");
 }
@@ -89,18 +118,27 @@ fn every_fourth_claim_is_told() {
 }
 
 impl Lanes {
-    /// What is remembered, with the last turns of those owners who have ready jobs by `known`.
-    pub(in crate::sqlite) fn picture(&self, known: &Self) -> String {
+    /// What is remembered, and could be counted anew.
+    pub(in crate::sqlite) fn picture(&self) -> String {
         let mut names: Vec<_> = self.numbers.iter().collect();
         names.sort();
         let mut text = format!("{names:?} {} {} {}", self.scheduled, self.blocked, self.held);
-        for (line, known) in self.lines.iter().zip(&known.lines) {
-            let owners = known.last_turns.keys();
-            let mut turns: Vec<_> = owners.map(|owner| (owner, line.last_turns.get(owner))).collect();
-            turns.sort();
-            text.push_str(&format!(" {:?} {turns:?}", line.ready));
+        for line in &self.lines {
+            let owners = line.owners.iter().map(|(owner, queuer)| (owner, queuer.waiting));
+            let mut owners: Vec<_> = owners.filter(|(_, waiting)| *waiting > 0).collect();
+            owners.sort();
+            text.push_str(&format!(" {:?} {owners:?}", line.ready));
         }
         text
+    }
+
+    /// Whether each owner's next turn comes after all that it has by `anew`.
+    pub(in crate::sqlite) fn gives_new_turns(&self, anew: &Self) -> bool {
+        let mut lines = self.lines.iter().zip(&anew.lines);
+        lines.all(|(line, anew)| {
+            let mut owners = anew.owners.iter();
+            owners.all(|(owner, queuer)| line.next_turn(*owner) > queuer.last)
+        })
     }
 }
 

@@ -158,7 +158,9 @@ impl Placed {
     pub(super) fn remove(&self, connection: &Connection, tasks: &mut TaskLedger) -> rusqlite::Result<()> {
         if let Some(place) = self.place {
             let lane = self.lane.unwrap_or(0);
-            tasks.lanes(connection)?.leave(place, self.priority, lane);
+            tasks
+                .lanes(connection)?
+                .leave(place, self.priority, lane, self.user_id);
         }
         tasks.remove(self.sort());
         connection
@@ -198,11 +200,11 @@ impl Placed {
             (_, Some(Place::Scheduled | Place::Blocked)) => None,
         };
         let lane = self.lane.unwrap_or(0);
-        if let Some(place) = self.place {
-            lanes.leave(place, self.priority, lane);
-        }
         if let (Some(Place::Ready { turn }), Some(Place::Held)) = (self.place, after.place) {
-            lanes.pass(self.priority, turn);
+            lanes.pass(self.priority, turn, self.user_id);
+        }
+        if let Some(place) = self.place {
+            lanes.leave(place, self.priority, lane, self.user_id);
         }
         after.place = after
             .place

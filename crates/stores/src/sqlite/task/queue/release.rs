@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::{Builder, Uuid};
 
 use crate::sqlite::{
-    column::{Id, Json, Moment, Text},
+    column::{Id, Moment, Text},
     execution::{Ending, NewRow},
     failure::{Fault, Outcome},
     ledger::Ledger,
@@ -76,7 +76,13 @@ fn find_abandoned(
                 Ok(Abandoned {
                     plugin: row.get::<_, Text<_>>(19)?.0,
                     action: row.get::<_, Text<_>>(20)?.0,
-                    payload: row.get::<_, Json<_>>(21)?.0,
+                    // One that can't be read must not keep the others from being released.
+                    payload: row
+                        .get_ref(21)?
+                        .as_str()
+                        .ok()
+                        .and_then(|text| serde_json::from_str(text).ok())
+                        .unwrap_or_default(),
                     started_at: row
                         .get::<_, Option<Moment>>(22)?
                         .map_or(task.standing.due_at, |moment| moment.0),

@@ -17,7 +17,7 @@ use crate::{
     SqliteOptions, SqliteStore,
     sqlite::{
         failure::Fault,
-        lanes::{Lanes, Place},
+        lanes::{Lanes, Past, Place},
         ledger::Ledger,
     },
 };
@@ -49,6 +49,12 @@ enum Deed {
         which: usize,
         end: u8,
     },
+    Cancel {
+        task: u64,
+    },
+    Delete {
+        task: u64,
+    },
     Release,
     Settle,
     Remove,
@@ -73,6 +79,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..4_u64).prop_map(|owner| Deed::Tear { owner }),
         4 => (1..6_u16).prop_map(|limit| Deed::Claim { limit }),
         5 => (0..5_usize, 0..4_u8).prop_map(|(which, end)| Deed::End { which, end }),
+        2 => (1..60_u64).prop_map(|task| Deed::Cancel { task }),
+        1 => (1..60_u64).prop_map(|task| Deed::Delete { task }),
         1 => Just(Deed::Release),
         2 => Just(Deed::Settle),
         1 => Just(Deed::Remove),
@@ -172,6 +180,8 @@ impl Play {
             }
             Deed::Claim { limit } => self.claim(limit).await,
             Deed::End { which, end } => self.end(which, end).await,
+            Deed::Cancel { task } => self.cancel(task).await,
+            Deed::Delete { task } => self.delete(task).await,
             Deed::Release => {
                 let released = self
                     .store
@@ -184,6 +194,21 @@ impl Play {
             Deed::Settle => drop(self.store.settle_dependents(self.now(), 3).await.unwrap()),
             Deed::Remove => drop(self.store.remove_finished_tasks(self.now(), 3).await.unwrap()),
             Deed::Wait { millis } => self.now += millis,
+        }
+    }
+
+    async fn cancel(&mut self, number: u64) {
+        let id = TaskId::from_uuid(Uuid::from_u64_pair(2, number));
+        match self.store.cancel_task(id, None, self.now()).await {
+            Ok(_) => self.held.retain(|held| held.task.id != id),
+            Err(error) => assert_eq!(error.code(), ErrorCode::Conflict),
+        }
+    }
+
+    async fn delete(&mut self, number: u64) {
+        let id = TaskId::from_uuid(Uuid::from_u64_pair(2, number));
+        if let Err(error) = self.store.delete_task(id, None).await {
+            assert_eq!(error.code(), ErrorCode::Conflict);
         }
     }
 
@@ -257,7 +282,7 @@ impl Play {
     async fn compare(&self) -> [Picture; 2] {
         let compare = |connection: &Connection, ledger: &mut Ledger| {
             ledger.flush(connection)?;
-            let anew = Lanes::load(connection)?;
+            let anew = Lanes::load(connection, Past::default())?;
             let counts = |sql: &str| -> rusqlite::Result<BTreeMap<String, i64>> {
                 let mut statement = connection.prepare(sql)?;
                 let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -272,7 +297,8 @@ impl Play {
                  count(*) FROM task GROUP BY 1",
             )?;
             let remembered = ledger.tasks.lanes(connection)?;
-            Ok([(remembered.picture(&anew), kept), (anew.picture(&anew), held)])
+            assert!(remembered.gives_new_turns(&anew));
+            Ok([(remembered.picture(), kept), (anew.picture(), held)])
         };
         self.store.writer.count(compare).await.unwrap()
     }
@@ -309,4 +335,54 @@ async fn a_refused_step_that_changed_nothing_does_not_make_the_queue_be_counted_
     play.store.writer.revise(refuse).await.unwrap_err();
     let is_known = |_: &Connection, ledger: &mut Ledger| Ok(ledger.tasks.is_counted());
     assert!(play.store.writer.count(is_known).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_refused_batch_does_not_make_the_queue_be_counted_anew() {
+    let mut play = Play::new();
+    let task = play.task(1);
+    play.store.submit_task(task).await.unwrap();
+    play.act(Deed::SubmitAndRefuse { owner: 1 }).await;
+    let is_known = |_: &Connection, ledger: &mut Ledger| Ok(ledger.tasks.is_counted());
+    assert!(play.store.writer.count(is_known).await.unwrap());
+}
+
+#[tokio::test]
+async fn turns_go_on_from_where_they_were_when_the_queue_is_counted_anew() {
+    let mut play = Play::new();
+    for _ in 0..5 {
+        let task = play.task(1);
+        play.store.submit_task(task).await.unwrap();
+    }
+    play.claim(5).await;
+    play.act(Deed::Tear { owner: 2 }).await;
+    let next = |connection: &Connection, ledger: &mut Ledger| {
+        let lanes = ledger.tasks.lanes(connection)?;
+        Ok(lanes.peek(Place::Ready { turn: 0 }, Priority::Medium, owner(3)))
+    };
+    let place = play.store.writer.count(next).await.unwrap();
+    assert_eq!(place, Place::Ready { turn: 4 });
+}
+
+#[tokio::test]
+async fn a_payload_that_can_not_be_read_keeps_no_task_from_being_released() {
+    let mut play = Play::new();
+    for _ in 0..2 {
+        let task = play.task(1);
+        play.store.submit_task(task).await.unwrap();
+    }
+    play.claim(2).await;
+    let spoil = |connection: &Connection, _: &mut Ledger| {
+        Ok(connection.execute(
+            "UPDATE task SET payload = '{' WHERE seq = (SELECT min(seq) FROM task)",
+            (),
+        )?)
+    };
+    assert_eq!(play.store.writer.count(spoil).await.unwrap(), 1);
+    let released = play
+        .store
+        .release_expired(Timestamp::MAX, play.now(), 10)
+        .await
+        .unwrap();
+    assert_eq!(released.len(), 2);
 }
