@@ -61,7 +61,7 @@ CREATE INDEX task_by_stage ON task (stage, id) WHERE stage <> 2;
 CREATE INDEX task_held ON task (id) WHERE queue = 0;
 CREATE INDEX task_begun_by_hand ON task (id) WHERE kind = 0 AND status = 1;
 CREATE INDEX task_ready ON task (priority, lane, turn) WHERE queue = 1;
-CREATE INDEX task_due ON task (due_at) WHERE queue = 2;
+CREATE INDEX task_due ON task (priority, due_at) WHERE queue = 2;
 CREATE INDEX task_blocked ON task (id) WHERE queue = 3;
 CREATE INDEX task_by_end ON task (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX task_by_schedule ON task (schedule_id, id) WHERE schedule_id IS NOT NULL;

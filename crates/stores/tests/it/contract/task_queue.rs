@@ -34,6 +34,7 @@ crate::on_every_engine![
     tasks_of_plugins_without_room_are_passed_over,
     no_more_of_a_plugins_tasks_are_claimed_than_it_has_room_for,
     a_claim_finds_little_among_much_that_is_scheduled,
+    of_much_that_becomes_due_at_once_the_urgent_goes_first,
     g07_a_clock_that_was_set_back_loses_nothing,
 ];
 
@@ -261,17 +262,35 @@ async fn a_claim_finds_little_among_much_that_is_scheduled(engine: impl Engine) 
     assert_eq!(taken, 2_500);
 }
 
+async fn of_much_that_becomes_due_at_once_the_urgent_goes_first(engine: impl Engine) {
+    let store = engine.open().await;
+    let low = (1..=900).map(|number| NewTask {
+        priority: Priority::Low,
+        ..scheduled(number, 2_000)
+    });
+    submit_all(&store, low.collect()).await;
+    let urgent = NewTask {
+        priority: Priority::Critical,
+        ..scheduled(1_000, 2_500)
+    };
+    submit(&store, urgent).await;
+    let waiting = store.claim_tasks(claim(1_999, 1)).await.unwrap();
+    assert_eq!((waiting.tasks.len(), waiting.next_due), (0, Some(moment(2_000))));
+    let first = store.claim_tasks(claim(3_000, 1)).await.unwrap();
+    assert_eq!((numbers(&first.tasks), first.has_more), (vec![1_000], true));
+}
+
 async fn g07_a_clock_that_was_set_back_loses_nothing(engine: impl Engine) {
     let store = engine.open().await;
-    for number in [5_000, 6_000] {
-        submit(&store, job(number)).await;
-    }
+    submit(&store, job(5_000)).await;
+    submit(&store, scheduled(4_000, 9_000)).await;
+    // What was ready stays so: it has been due once.
     let early = store.claim_tasks(claim(100, 10)).await.unwrap();
-    assert_eq!((early.tasks.len(), early.next_due), (0, Some(moment(5_000))));
-    let first = store.claim_tasks(claim(5_000, 10)).await.unwrap();
     assert_eq!(
-        (numbers(&first.tasks), first.next_due),
-        (vec![5_000], Some(moment(6_000)))
+        (numbers(&early.tasks), early.next_due),
+        (vec![5_000], Some(moment(9_000)))
     );
-    assert_eq!(claimed_one(&store, 9_000).await.task.id, task_id(6_000));
+    let held = &early.tasks[0].task;
+    assert_eq!(held.started_at, Some(moment(5_000)), "never before its time");
+    assert_eq!(claimed_one(&store, 9_000).await.task.id, task_id(4_000));
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use model::{ClaimRequest, Claimed, ClaimedTask, Lease, TaskEvent, Timestamp};
+use model::{ClaimRequest, Claimed, ClaimedTask, Lease, Priority, TaskEvent, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::pick::{Pick, has_room, pick};
 use crate::sqlite::{
-    column::Moment,
+    column::{Moment, Urgency},
     failure::{Fault, Outcome},
     lanes::{Lanes, TaskLedger},
     task::{
@@ -50,36 +50,75 @@ pub(super) fn claim(
     tasks: &mut TaskLedger,
     request: &ClaimRequest,
 ) -> Outcome<RawClaimed> {
-    // Counted anew, if need be, while nothing is written.
-    tasks.lanes(connection)?;
-    claim_counted(connection, tasks, request).map_err(Fault::Torn)
-}
-
-fn claim_counted(
-    connection: &Connection,
-    tasks: &mut TaskLedger,
-    request: &ClaimRequest,
-) -> rusqlite::Result<RawClaimed> {
     let limit = PROMOTED_AT_ONCE.max(request.limit.saturating_mul(2));
-    let has_promoted_all = promote(connection, tasks, request.now, limit)?;
+    // Counted anew, if need be, and read while nothing is written: a failure until then is this claim's alone.
     let lanes = tasks.lanes(connection)?;
-    let room = request.room.iter();
-    let mut room: HashMap<i64, u16> = room
-        .filter_map(|(plugin, room)| Some((lanes.find_lane(plugin)?, *room)))
-        .collect();
-    let picks = pick(connection, lanes, request, &mut room)?;
-    let mut claimed = Vec::with_capacity(picks.len());
-    for pick in picks {
-        if let Some(task) = take(connection, tasks, request, pick)? {
-            claimed.push(task);
+    let due = if lanes.scheduled() == 0 {
+        Vec::new()
+    } else {
+        find_due(connection, request.now, limit)?
+    };
+    if due.is_empty() {
+        let room = room_of(lanes, request);
+        if !lanes.has_ready(|lane| has_room(&room, lane)) {
+            return Ok(RawClaimed {
+                tasks: Vec::new(),
+                has_more: false,
+                next_due: next_due(connection, lanes)?,
+            });
         }
     }
-    let lanes = tasks.lanes(connection)?;
+    let has_promoted_all = due.len() < usize::from(limit);
+    for task in &due {
+        let ready = task.to(task.standing, request.now);
+        task.change(connection, tasks, ready).map_err(Fault::Torn)?;
+    }
+    let is_untouched = due.is_empty();
+    let lanes = tasks.lanes(connection).map_err(Fault::Torn)?;
+    let mut room = room_of(lanes, request);
+    let chosen = choose(connection, lanes, request, &mut room).map_err(|error| {
+        if is_untouched {
+            Fault::Database(error)
+        } else {
+            Fault::Torn(error)
+        }
+    })?;
+    let claimed = take_all(connection, tasks, request, chosen).map_err(Fault::Torn)?;
+    let lanes = tasks.lanes(connection).map_err(Fault::Torn)?;
     Ok(RawClaimed {
         tasks: claimed,
         has_more: !has_promoted_all || lanes.has_ready(|lane| has_room(&room, lane)),
-        next_due: next_due(connection, lanes)?,
+        next_due: next_due(connection, lanes).map_err(Fault::Torn)?,
     })
+}
+
+/// How many more jobs can be chosen of the lanes that the request names.
+fn room_of(lanes: &Lanes, request: &ClaimRequest) -> HashMap<i64, u16> {
+    let room = request.room.iter();
+    room.filter_map(|(plugin, room)| Some((lanes.find_lane(plugin)?, *room)))
+        .collect()
+}
+
+/// A ready job that was chosen, with when it became ready.
+type Chosen = (Pick, RawTask, Option<Timestamp>);
+
+/// Chooses ready jobs and reads them.
+fn choose(
+    connection: &Connection,
+    lanes: &mut Lanes,
+    request: &ClaimRequest,
+    room: &mut HashMap<i64, u16>,
+) -> rusqlite::Result<Vec<Chosen>> {
+    let sql = format!("SELECT {COLUMNS}, t.ready_at FROM task t WHERE t.seq = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let picks = pick(connection, lanes, request, room)?;
+    let read = |pick: Pick| {
+        statement.query_row([pick.seq], |row| {
+            let ready_at: Option<Moment> = row.get(34)?;
+            Ok((pick, RawTask::read(row)?, ready_at.map(|moment| moment.0)))
+        })
+    };
+    picks.into_iter().map(read).collect()
 }
 
 /// When the next job becomes due that isn't ready.
@@ -87,59 +126,58 @@ fn next_due(connection: &Connection, lanes: &Lanes) -> rusqlite::Result<Option<T
     if lanes.scheduled() == 0 {
         return Ok(None);
     }
-    let due: Option<Moment> = connection
-        .prepare_cached("SELECT min(due_at) FROM task INDEXED BY task_due WHERE queue = 2")?
-        .query_row((), |row| row.get(0))?;
-    Ok(due.map(|moment| moment.0))
+    let mut statement = connection.prepare_cached(
+        "SELECT min(due_at) FROM task INDEXED BY task_due WHERE queue = 2 AND priority = ?1",
+    )?;
+    let mut next: Option<Timestamp> = None;
+    for priority in Priority::ALL {
+        let due: Option<Moment> = statement.query_row([Urgency(priority)], |row| row.get(0))?;
+        next = next.into_iter().chain(due.map(|moment| moment.0)).min();
+    }
+    Ok(next)
 }
 
-/// Makes up to `limit` jobs ready whose time has come, the earliest first; tells whether these were all.
-fn promote(
-    connection: &Connection,
-    tasks: &mut TaskLedger,
-    now: Timestamp,
-    limit: u16,
-) -> rusqlite::Result<bool> {
-    if tasks.lanes(connection)?.scheduled() == 0 {
-        return Ok(true);
-    }
+/// Up to `limit` jobs whose time has come, the most urgent first, and of these the earliest.
+fn find_due(connection: &Connection, now: Timestamp, limit: u16) -> rusqlite::Result<Vec<Placed>> {
     let sql = format!(
-        "SELECT {PLACED} FROM task t INDEXED BY task_due WHERE t.queue = 2 AND t.due_at <= ?1 \
-         ORDER BY t.due_at, t.seq LIMIT ?2"
+        "SELECT {PLACED} FROM task t INDEXED BY task_due WHERE t.queue = 2 AND t.priority = ?1 AND t.due_at <= ?2 \
+         ORDER BY t.due_at, t.seq LIMIT ?3"
     );
-    let due: Vec<Placed> = connection
-        .prepare_cached(&sql)?
-        .query_map(params![Moment(now), limit], Placed::read)?
-        .collect::<rusqlite::Result<_>>()?;
-    for task in &due {
-        task.change(connection, tasks, task.to(task.standing, now))?;
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut due = Vec::new();
+    for priority in Priority::ALL.into_iter().rev() {
+        let left = usize::from(limit).saturating_sub(due.len());
+        let left = i64::try_from(left).unwrap_or(i64::MAX);
+        for task in statement.query_map(params![Urgency(priority), Moment(now), left], Placed::read)? {
+            due.push(task?);
+        }
     }
-    Ok(due.len() < usize::from(limit))
+    Ok(due)
 }
 
-/// Gives a job to the worker; `None` when it can't be started after all, since the clock was set back.
-fn take(
+/// Gives jobs to the worker.
+fn take_all(
     connection: &Connection,
     tasks: &mut TaskLedger,
     request: &ClaimRequest,
-    pick: Pick,
-) -> rusqlite::Result<Option<(RawTask, Timestamp)>> {
-    let sql = format!("SELECT {COLUMNS}, t.ready_at FROM task t WHERE t.seq = ?1");
-    let (raw, ready_at): (RawTask, Option<Moment>) = connection
-        .prepare_cached(&sql)?
-        .query_row([pick.seq], |row| Ok((RawTask::read(row)?, row.get(34)?)))?;
-    let ready_at = ready_at.map(|moment| moment.0);
-    let placed = Placed::ready(&raw, (pick.seq, pick.lane, pick.turn), pick.priority, ready_at);
-    let lease = Lease {
-        worker: request.worker,
-        until: request.lease_until,
-    };
-    let now = request.now;
-    let Ok(standing) = placed.standing.after(TaskEvent::Claimed { lease, now }) else {
-        placed.change(connection, tasks, placed.to(placed.standing, now))?;
-        return Ok(None);
-    };
-    placed.change(connection, tasks, placed.to(standing, now))?;
-    let ready_at = ready_at.unwrap_or(standing.due_at);
-    Ok(Some((raw.claimed(standing, now), ready_at)))
+    chosen: Vec<Chosen>,
+) -> rusqlite::Result<Vec<(RawTask, Timestamp)>> {
+    let mut taken = Vec::with_capacity(chosen.len());
+    for (pick, raw, ready_at) in chosen {
+        let placed = Placed::ready(&raw, (pick.seq, pick.lane, pick.turn), pick.priority, ready_at);
+        let lease = Lease {
+            worker: request.worker,
+            until: request.lease_until,
+        };
+        // It has been due once, by a clock that was ahead of this one.
+        let now = request.now.max(placed.standing.due_at);
+        let Ok(standing) = placed.standing.after(TaskEvent::Claimed { lease, now }) else {
+            placed.change(connection, tasks, placed.to(placed.standing, now))?;
+            continue;
+        };
+        placed.change(connection, tasks, placed.to(standing, now))?;
+        let ready_at = ready_at.unwrap_or(standing.due_at);
+        taken.push((raw.claimed(standing, now), ready_at));
+    }
+    Ok(taken)
 }
