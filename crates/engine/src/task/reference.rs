@@ -5,6 +5,7 @@
 //! the whole result is meant.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     io,
 };
@@ -22,6 +23,12 @@ const TASK: &str = "$fromTask";
 
 /// The field that says which part of the result is meant.
 const POINTER: &str = "pointer";
+
+/// The most characters of a pointer.
+const MOST_POINTER_CHARS: usize = 1_000;
+
+/// The most characters of a path or a pointer that a message shows.
+const MOST_SHOWN_CHARS: usize = 200;
 
 /// How large and how deep a payload may become by what it refers to: as a result may be.
 const RESOLVED_EXTENT: Extent = Extent {
@@ -90,10 +97,13 @@ impl Reference {
             .find(|name| !matches!(name.as_str(), TASK | POINTER))
         {
             let message = "is not known here: a reference has $fromTask and pointer only";
-            return Err(Error::invalid(other, message));
+            return Err(Error::invalid(shown(other), message));
         }
         let pointer = match fields.get(POINTER) {
             None => String::new(),
+            Some(Value::String(pointer)) if pointer.chars().nth(MOST_POINTER_CHARS).is_some() => {
+                return Err(Error::invalid(POINTER, "must have at most 1,000 characters"));
+            }
             Some(Value::String(pointer)) if is_pointer(pointer) => pointer.clone(),
             Some(_) => {
                 return Err(Error::invalid(
@@ -152,10 +162,10 @@ impl<'a> Walk<'a> {
 
     fn path(&self) -> String {
         let steps = self.place.iter().map(|step| match step {
-            Step::Name(name) => (*name).to_owned(),
+            Step::Name(name) => shown(name).into_owned(),
             Step::Number(number) => number.to_string(),
         });
-        steps.collect::<Vec<_>>().join(".")
+        shown(&steps.collect::<Vec<_>>().join(".")).into_owned()
     }
 
     fn at_place(&self, error: Error) -> Error {
@@ -189,7 +199,8 @@ impl Values {
                 let refuse = |message: String| Error::invalid(in_payload(&path), message);
                 let value = result.pointer_mut(&pointer).ok_or_else(|| {
                     refuse(format!(
-                        "refers to {pointer:?} in the result of task {id}, where nothing is"
+                        "refers to {:?} in the result of task {id}, where nothing is",
+                        shown(&pointer)
                     ))
                 })?;
                 let size = size_up_to(value, left / count)
@@ -278,6 +289,14 @@ fn is_pointer(text: &str) -> bool {
     is_rooted && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
+/// What a message shows of a text that may be long.
+fn shown(text: &str) -> Cow<'_, str> {
+    match text.chars().nth(MOST_SHOWN_CHARS) {
+        Some(_) => Cow::Owned(text.chars().take(MOST_SHOWN_CHARS).chain(['…']).collect()),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// The path of something in the payload.
 pub(super) fn in_payload(path: &str) -> String {
     if path.is_empty() {
@@ -325,9 +344,25 @@ mod tests {
     #[case(json!({ "$fromTask": ID, "pointer": "a" }), "a.0.pointer")]
     #[case(json!({ "$fromTask": ID, "pointer": "/a~2" }), "a.0.pointer")]
     #[case(json!({ "$fromTask": ID, "pointer": "/~" }), "a.0.pointer")]
+    #[case(json!({ "$fromTask": ID, "pointer": format!("/{}", "é".repeat(1_000)) }), "a.0.pointer")]
     fn c08_what_is_nearly_a_reference_is_refused_with_its_path(#[case] object: Value, #[case] path: &str) {
         let refused = read_references(&json!({ "a": [object] })).unwrap_err();
         assert_eq!(refused.details()[0].path, path);
+    }
+
+    #[test]
+    fn a_pointer_may_have_a_thousand_characters() {
+        let pointer = format!("/{}", "é".repeat(999));
+        assert_eq!(paths(&json!({ "$fromTask": ID, "pointer": pointer })), [""]);
+    }
+
+    #[test]
+    fn of_long_names_a_message_shows_the_beginning() {
+        let name = "é".repeat(100_000);
+        let refused = read_references(&json!({ &name: { "$fromTask": ID, &name: 1 } })).unwrap_err();
+        assert!(refused.details()[0].path.chars().count() < 500);
+        let found = paths(&json!({ &name: { &name: { "$fromTask": ID } } }));
+        assert_eq!(found, [format!("{}…", "é".repeat(200))]);
     }
 
     #[test]
