@@ -265,10 +265,11 @@ impl Bench {
         let ending = TaskEnding {
             end: AttemptEnd::Succeeded,
             execution: Some(call(claimed, now)?),
+            failure: None,
             is_recorded: false,
             now,
         };
-        self.store.finish_task(claimed.hold(), ending).await.map(|_| ())
+        self.store.finish_task(claimed.hold(), &ending).await.map(|_| ())
     }
 
     fn task(&self, owner: u64) -> Result<NewTask, model::Error> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use model::{
-    AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Job, Observation, Principal,
+    AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Failure, Job, Observation, Principal,
     ProgressReporter, Result, Source, Task, TaskEnding,
 };
 
@@ -153,10 +153,23 @@ impl Attempt {
         };
         TaskEnding {
             end,
+            failure: self.failure_without_call(&attempted, end),
             execution: attempted.execution,
             is_recorded: attempted.is_recorded,
             now,
         }
+    }
+
+    /// Why nothing was called, when the task is to know: its history doesn't tell then.
+    fn failure_without_call(&self, attempted: &Attempted, end: AttemptEnd) -> Option<Failure> {
+        let is_handed_back = matches!(end, AttemptEnd::HandedBack { .. });
+        let error = attempted.outcome.as_ref().err()?;
+        if is_handed_back || attempted.execution.is_some() {
+            return None;
+        }
+        let (task, cause) = (self.running.hold().task, std::error::Error::source(error));
+        tracing::warn!(%task, %error, cause, "an attempt at a task failed before anything was called");
+        Some(Failure::from(error))
     }
 }
 

@@ -295,7 +295,7 @@ forward! { TaskStore {
 forward! { TaskQueue {
     fn claim_tasks(request: ClaimRequest) -> Claimed;
     fn renew_leases(worker: WorkerId, holds: &[TaskHold], lease_until: Timestamp) -> Vec<TaskHold>;
-    fn finish_task(hold: TaskHold, ending: TaskEnding) -> TaskStatus;
+    fn finish_task(hold: TaskHold, ending: &TaskEnding) -> TaskStatus;
     fn release_expired(expired_before: Timestamp, now: Timestamp, limit: u16) -> Vec<Released>;
     fn report_progress(hold: TaskHold, progress: Progress, now: Timestamp) -> ();
     fn settle_dependents(now: Timestamp, limit: u16) -> Settled;

@@ -139,10 +139,11 @@ async fn finish(shop: &Shop, task: &Task, outcome: Result<Value>) {
     let ending = TaskEnding {
         end,
         execution: Some(execution),
+        failure: None,
         is_recorded: false,
         now: shop.clock.now(),
     };
-    shop.store.finish_task(hold, ending).await.unwrap();
+    shop.store.finish_task(hold, &ending).await.unwrap();
 }
 
 /// Does all jobs that are ready; gives their titles in the order in which they started.

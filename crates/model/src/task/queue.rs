@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{AttemptEnd, Task, TaskStatus};
 use crate::{
     error::Result,
-    execution::Execution,
+    execution::{Execution, Failure},
     id::{Ids, TaskId},
     plugin::{ActionName, PluginName, Progress},
     time::Timestamp,
@@ -116,6 +116,8 @@ pub struct TaskEnding {
     pub end: AttemptEnd,
     /// The call, ended: its result or failure becomes the task's. `None` when no call was made or is to be recorded.
     pub execution: Option<Execution>,
+    /// Why the attempt failed without a call; not looked at when there was one.
+    pub failure: Option<Failure>,
     /// Whether the history holds the call as running already, so that it is to be completed and not added.
     pub is_recorded: bool,
     /// Now.
@@ -194,7 +196,7 @@ pub trait TaskQueue: Send + Sync {
     ///
     /// # Errors
     /// `Conflict` when the attempt doesn't hold the task any more; nothing is changed or recorded then.
-    async fn finish_task(&self, hold: Hold, ending: TaskEnding) -> Result<TaskStatus>;
+    async fn finish_task(&self, hold: Hold, ending: &TaskEnding) -> Result<TaskStatus>;
 
     /// Takes up to `limit` tasks from workers whose leases ended before `expired_before`, and records each call
     /// in the history as interrupted (code `interrupted`). A task that lost too many workers is failed with the

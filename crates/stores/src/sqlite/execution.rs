@@ -27,7 +27,7 @@ pub(super) use self::{
 #[async_trait]
 impl ExecutionStore for SqliteStore {
     async fn record_execution(&self, execution: Execution) -> Result<()> {
-        let row = NewRow::of(execution)?;
+        let row = NewRow::of(&execution)?;
         self.writer
             .count(move |connection, ledger| row.insert(connection, ledger))
             .await
@@ -39,7 +39,7 @@ impl ExecutionStore for SqliteStore {
         outcome: ExecutionOutcome,
         duration: Duration,
     ) -> Result<()> {
-        let ending = Ending::of(outcome, duration)?;
+        let ending = Ending::of(&outcome, duration)?;
         self.writer
             .count(move |connection, ledger| ending.write(connection, ledger, id))
             .await

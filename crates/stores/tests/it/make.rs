@@ -316,6 +316,7 @@ pub(crate) fn ending(claimed: &ClaimedTask, end: AttemptEnd, now: i64) -> TaskEn
     TaskEnding {
         end,
         execution: Some(call_of(claimed, outcome)),
+        failure: None,
         is_recorded: false,
         now: moment(now),
     }

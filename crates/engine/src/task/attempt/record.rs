@@ -34,7 +34,7 @@ impl Attempt {
         let mut retries = Retries::begin(hold.task);
         let mut is_replaced = false;
         loop {
-            let writing = parts.store.finish_task(hold, ending.clone());
+            let writing = parts.store.finish_task(hold, &ending);
             let error = match once_sent(writing, || drop(slot.take())).await {
                 Ok(status) => return Some(status),
                 Err(error) => error,
@@ -173,14 +173,15 @@ fn warn(task: TaskId, error: &Error, what: &'static str) {
 
 /// The end of an attempt whose own end the store doesn't take.
 fn replaced(ending: TaskEnding, error: &Error) -> TaskEnding {
-    let failure = ExecutionOutcome::Failure(Failure::from(error));
+    let failure = Failure::from(error);
     TaskEnding {
         end: AttemptEnd::FailedForGood,
         execution: ending.execution.map(|execution| Execution {
             payload: Value::Null,
-            outcome: failure,
+            outcome: ExecutionOutcome::Failure(failure.clone()),
             ..execution
         }),
+        failure: Some(failure),
         ..ending
     }
 }

@@ -24,16 +24,16 @@ struct OutcomeColumns {
 }
 
 impl OutcomeColumns {
-    fn of(outcome: ExecutionOutcome) -> Result<Self> {
+    fn of(outcome: &ExecutionOutcome) -> Result<Self> {
         Ok(match outcome {
             ExecutionOutcome::Running => Self::default(),
             ExecutionOutcome::Success(result) => Self {
-                result: Some(to_json_text(&result).map_err(|error| error.under("result"))?),
+                result: Some(to_json_text(result).map_err(|error| error.under("result"))?),
                 ..Self::default()
             },
             ExecutionOutcome::Failure(failure) => Self {
-                error_code: Some(failure.code),
-                error_message: Some(failure.message),
+                error_code: Some(failure.code.clone()),
+                error_message: Some(failure.message.clone()),
                 ..Self::default()
             },
         })
@@ -59,14 +59,14 @@ impl NewRow {
     ///
     /// # Errors
     /// `Invalid` when payload or result can't be kept.
-    pub(in crate::sqlite) fn of(execution: Execution) -> Result<Self> {
+    pub(in crate::sqlite) fn of(execution: &Execution) -> Result<Self> {
         let status = execution.outcome.status();
         let is_running = status == ExecutionStatus::Running;
         Ok(Self {
             id: execution.id,
             series: Series {
-                plugin: execution.plugin,
-                action: execution.action,
+                plugin: execution.plugin.clone(),
+                action: execution.action.clone(),
                 source: execution.source,
                 status,
             },
@@ -78,10 +78,10 @@ impl NewRow {
             } else {
                 execution.duration
             },
-            ip_address: execution.ip_address,
-            user_agent: execution.user_agent,
+            ip_address: execution.ip_address.clone(),
+            user_agent: execution.user_agent.clone(),
             payload: to_json_text(&execution.payload).map_err(|error| error.under("payload"))?,
-            outcome: OutcomeColumns::of(execution.outcome)?,
+            outcome: OutcomeColumns::of(&execution.outcome)?,
         })
     }
 
@@ -135,7 +135,7 @@ impl Ending {
     ///
     /// # Errors
     /// `Invalid` when the result can't be kept; `Bug` when the outcome is no end.
-    pub(in crate::sqlite) fn of(outcome: ExecutionOutcome, duration: Duration) -> Result<Self> {
+    pub(in crate::sqlite) fn of(outcome: &ExecutionOutcome, duration: Duration) -> Result<Self> {
         let status = outcome.status();
         if status == ExecutionStatus::Running {
             return Err(Error::bug("an execution was to be ended as running"));
@@ -217,7 +217,7 @@ pub(super) fn close_interrupted(
             code: ErrorCode::Interrupted.as_str().to_owned(),
             message: "the server stopped before the end of this call was recorded".to_owned(),
         };
-        let ending = Ending::of(ExecutionOutcome::Failure(failure), Duration::ZERO)?;
+        let ending = Ending::of(&ExecutionOutcome::Failure(failure), Duration::ZERO)?;
         // One that fails after others were written must not leave them half counted.
         ending
             .write(connection, ledger, id)

@@ -40,7 +40,7 @@ impl TaskQueue for SqliteStore {
             .await
     }
 
-    async fn finish_task(&self, hold: Hold, ending: TaskEnding) -> Result<TaskStatus> {
+    async fn finish_task(&self, hold: Hold, ending: &TaskEnding) -> Result<TaskStatus> {
         let finish = Finish::of(hold, ending)?;
         self.writer
             .count(move |connection, ledger| finish.write(connection, ledger))

@@ -80,7 +80,7 @@ pub(super) async fn end(
     now: i64,
 ) -> model::Result<TaskStatus> {
     let ending = ending(claimed, end, now);
-    store.finish_task(claimed.hold(), ending).await
+    store.finish_task(claimed.hold(), &ending).await
 }
 
 pub(super) fn numbers<'a>(tasks: impl IntoIterator<Item = &'a ClaimedTask>) -> Vec<u64> {

@@ -33,19 +33,20 @@ impl Finish {
     ///
     /// # Errors
     /// `Invalid` when the result of the call can't be kept; `Bug` when it hasn't ended.
-    pub(super) fn of(hold: Hold, ending: TaskEnding) -> Result<Self> {
+    pub(super) fn of(hold: Hold, ending: &TaskEnding) -> Result<Self> {
         let failure = match ending.execution.as_ref().map(|execution| &execution.outcome) {
             Some(ExecutionOutcome::Failure(failure)) => Some(failure.clone()),
             Some(ExecutionOutcome::Running) => {
                 return Err(Error::bug("an attempt ended with a running call"));
             }
-            Some(ExecutionOutcome::Success(_)) | None => None,
+            Some(ExecutionOutcome::Success(_)) => None,
+            None => ending.failure.clone(),
         };
-        let call = match ending.execution {
+        let call = match &ending.execution {
             None => None,
             Some(execution) if ending.is_recorded => {
                 let id = execution.id;
-                let row = Ending::of(execution.outcome, execution.duration)?;
+                let row = Ending::of(&execution.outcome, execution.duration)?;
                 Some((id, CallRow::Recorded(Box::new(row))))
             }
             Some(execution) => Some((execution.id, CallRow::New(Box::new(NewRow::of(execution)?)))),

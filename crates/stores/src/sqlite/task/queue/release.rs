@@ -124,9 +124,9 @@ impl Abandoned {
     fn end_call(&self, connection: &Connection, ledger: &mut Ledger) -> Outcome<()> {
         let failure = ExecutionOutcome::Failure(interrupted());
         match self.find_call(connection)? {
-            Some((id, true)) => Ending::of(failure, Duration::ZERO)?.write(connection, ledger, id),
+            Some((id, true)) => Ending::of(&failure, Duration::ZERO)?.write(connection, ledger, id),
             Some((_, false)) => Ok(()),
-            None => NewRow::of(self.call(failure))?.insert(connection, ledger),
+            None => NewRow::of(&self.call(failure))?.insert(connection, ledger),
         }
     }
 

@@ -264,17 +264,19 @@ impl Play {
         let ending = TaskEnding {
             end,
             execution: Some(call),
+            failure: None,
             is_recorded: false,
             now: self.now(),
         };
-        self.store.finish_task(held.hold(), ending).await.unwrap();
+        self.store.finish_task(held.hold(), &ending).await.unwrap();
         let again = TaskEnding {
             end,
             execution: None,
+            failure: None,
             is_recorded: false,
             now: self.now(),
         };
-        let refused = self.store.finish_task(held.hold(), again).await.unwrap_err();
+        let refused = self.store.finish_task(held.hold(), &again).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Conflict);
     }
 

@@ -81,7 +81,7 @@ async fn the_end_of_a_cancelled_attempt_is_refused(engine: impl Engine) {
     let late = ending(&held, AttemptEnd::Succeeded, 30);
     let call = late.execution.clone().unwrap().id;
     assert_eq!(
-        code_of(store.finish_task(held.hold(), late).await),
+        code_of(store.finish_task(held.hold(), &late).await),
         ErrorCode::Conflict
     );
     assert!(store.find_execution(call, None).await.unwrap().is_none());
@@ -374,7 +374,7 @@ async fn each_attempt_is_listed_the_latest_first(engine: impl Engine) {
                 execution: Some(execution),
                 ..ending(&held, again, now)
             };
-            store.finish_task(held.hold(), ending).await.unwrap();
+            store.finish_task(held.hold(), &ending).await.unwrap();
         }
     }
     assert_eq!(store.list_attempts(task_id(1), 10).await.unwrap(), calls);

@@ -24,7 +24,7 @@ crate::on_every_engine![
     a_task_handed_back_is_as_it_was,
     an_end_that_comes_too_late_changes_and_records_nothing,
     of_many_ends_of_one_attempt_one_is_recorded,
-    an_end_without_a_call_records_none,
+    an_end_without_a_call_records_none_and_says_why,
     progress_is_kept_while_the_attempt_holds_the_task,
     calls_of_tasks_are_counted,
 ];
@@ -43,7 +43,7 @@ async fn a_success_is_kept_with_its_call_in_one_step(engine: impl Engine) {
     let held = held(&store, 1).await;
     let ending = ending(&held, AttemptEnd::Succeeded, 200);
     let call = ending.execution.clone().unwrap();
-    let status = store.finish_task(held.hold(), ending).await.unwrap();
+    let status = store.finish_task(held.hold(), &ending).await.unwrap();
     assert_eq!(status, TaskStatus::Completed);
     let task = found(&store, 1).await;
     assert_eq!(task.standing.status, TaskStatus::Completed);
@@ -69,7 +69,7 @@ async fn c08_a_result_comes_back_exactly(engine: impl Engine) {
         execution: Some(call_of(&held, ExecutionOutcome::Success(result.clone()))),
         ..ending(&held, AttemptEnd::Succeeded, 200)
     };
-    store.finish_task(held.hold(), long).await.unwrap();
+    store.finish_task(held.hold(), &long).await.unwrap();
     let text = |value: &Value| serde_json::to_string(value).unwrap();
     let kept = found(&store, 1).await.result.unwrap();
     assert!(text(&kept) == text(&result), "the order of keys counts too");
@@ -79,7 +79,7 @@ async fn c08_a_result_comes_back_exactly(engine: impl Engine) {
         execution: Some(call_of(&held, ExecutionOutcome::Success(Value::Null))),
         ..ending(&held, AttemptEnd::Succeeded, 200)
     };
-    store.finish_task(held.hold(), null).await.unwrap();
+    store.finish_task(held.hold(), &null).await.unwrap();
     assert_eq!(found(&store, 2).await.result, Some(Value::Null));
 }
 
@@ -98,7 +98,7 @@ async fn a_call_recorded_before_it_began_is_completed(engine: impl Engine) {
         ..ending(&held, AttemptEnd::Succeeded, 200)
     };
     let call = ending.execution.clone().unwrap();
-    store.finish_task(held.hold(), ending).await.unwrap();
+    store.finish_task(held.hold(), &ending).await.unwrap();
     let attempts = store.list_attempts(task_id(1), 10).await.unwrap();
     assert_eq!(attempts, [call]);
     assert_eq!(found(&store, 1).await.result, Some(json!({"task": 1})));
@@ -161,10 +161,11 @@ async fn a_task_handed_back_is_as_it_was(engine: impl Engine) {
     let back = TaskEnding {
         end: AttemptEnd::HandedBack { due_at: moment(300) },
         execution: None,
+        failure: None,
         is_recorded: false,
         now: moment(200),
     };
-    let status = store.finish_task(held.hold(), back).await.unwrap();
+    let status = store.finish_task(held.hold(), &back).await.unwrap();
     assert_eq!(status, TaskStatus::Pending);
     let task = found(&store, 1).await;
     assert_eq!((task.standing.retry_count, task.standing.stall_count), (0, 0));
@@ -203,7 +204,7 @@ async fn an_end_that_comes_too_late_changes_and_records_nothing(engine: impl Eng
             ..first.hold()
         };
         for hold in [first.hold(), absent, ahead] {
-            let refused = store.finish_task(hold, late.clone()).await;
+            let refused = store.finish_task(hold, &late).await;
             assert_eq!(code_of(refused), ErrorCode::Conflict, "{how:?} {hold:?}");
         }
     }
@@ -226,7 +227,7 @@ async fn of_many_ends_of_one_attempt_one_is_recorded(engine: impl Engine) {
             let call = ending.execution.as_mut().unwrap();
             call.id = crate::make::execution(5_000 + number).id;
             call.outcome = ExecutionOutcome::Success(json!(number));
-            store.finish_task(held.hold(), ending).await.map(|_| number)
+            store.finish_task(held.hold(), &ending).await.map(|_| number)
         }
     });
     let ended: Vec<u64> = at_once(works).await.into_iter().filter_map(Result::ok).collect();
@@ -237,15 +238,21 @@ async fn of_many_ends_of_one_attempt_one_is_recorded(engine: impl Engine) {
     assert_eq!(attempts[0].outcome, ExecutionOutcome::Success(json!(ended[0])));
 }
 
-async fn an_end_without_a_call_records_none(engine: impl Engine) {
+async fn an_end_without_a_call_records_none_and_says_why(engine: impl Engine) {
     let store = engine.open().await;
     let held = held(&store, 1).await;
+    let why = Failure {
+        code: "internal_error".to_owned(),
+        message: "nothing could be called".to_owned(),
+    };
     let ending = TaskEnding {
         execution: None,
+        failure: Some(why.clone()),
         ..ending(&held, AttemptEnd::FailedForGood, 200)
     };
-    let status = store.finish_task(held.hold(), ending).await.unwrap();
+    let status = store.finish_task(held.hold(), &ending).await.unwrap();
     assert_eq!(status, TaskStatus::Failed);
+    assert_eq!(found(&store, 1).await.error, Some(why));
     assert!(store.list_attempts(task_id(1), 10).await.unwrap().is_empty());
 }
 
