@@ -10,6 +10,7 @@ mod desk;
 mod workshop;
 mod process;
 mod checker;
+mod proof;
 mod people;
 mod round;
 
@@ -69,6 +70,11 @@ fn g01_g07_i1_to_i11_hold_in_every_order_of_events() {
     for change in CHANGES {
         assert!(seen.contains_key(change), "nothing was ever {change}: {seen:?}");
     }
+}
+
+#[test]
+fn the_same_seed_plays_the_same_simulation() {
+    assert_eq!(play(2), play(2));
 }
 
 fn play_all(seeds: &[u64]) -> BTreeMap<&'static str, u64> {

@@ -1,6 +1,9 @@
 //! What must hold after every step, read from the store's ports alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use model::{
     AttemptEnd, Direction, ExecutionOutcome, PageLimit, PageRequest, Sort, Standing, Store, Task, TaskEvent,
@@ -10,7 +13,7 @@ use model::{
 use crate::faulty::Method;
 
 /// How long a lease lasts; what the queue promises.
-const LEASE_SECONDS: u64 = 15;
+const LEASE: Duration = Duration::from_secs(15);
 
 /// The state of all tasks, as last seen.
 #[derive(Default)]
@@ -18,17 +21,30 @@ pub(super) struct Checker {
     tasks: BTreeMap<TaskId, Task>,
     /// Tasks whose submission was acknowledged, and whose deletion was not asked for.
     promised: BTreeSet<TaskId>,
-    /// Tasks whose cancellation was acknowledged, and for which nobody asked anew.
-    called_off: HashSet<TaskId>,
+    /// Tasks whose cancellation was acknowledged, and for which nobody asked anew, with the process that did it.
+    called_off: HashMap<TaskId, u64>,
     /// Attempts that need no record: handed back, or called off.
     unrecorded: HashSet<(TaskId, u32)>,
     /// Tries that a plugin was called for.
     begun: HashSet<(TaskId, u32)>,
+    /// Whether several processes use the store: then nobody may void the leases of others.
+    pub(super) is_shared: bool,
+    /// The latest moment that any clock has shown.
+    pub(super) latest: Timestamp,
     /// How many changes were seen of each sort.
     pub(super) seen: BTreeMap<&'static str, u64>,
 }
 
 impl Checker {
+    /// A checker that knows of tasks, all of them promised.
+    pub(super) fn knowing(tasks: BTreeMap<TaskId, Task>) -> Self {
+        Self {
+            promised: tasks.keys().copied().collect(),
+            tasks,
+            ..Self::default()
+        }
+    }
+
     /// Notes that a task was acknowledged: it must be there from now on.
     pub(super) fn promise(&mut self, id: TaskId) {
         assert!(
@@ -44,15 +60,21 @@ impl Checker {
     }
 
     /// Notes that a task was acknowledged as called off; somebody may have asked for it anew already.
-    pub(super) fn called_off(&mut self, id: TaskId) {
+    pub(super) fn called_off(&mut self, id: TaskId, process: u64) {
         let status = self.tasks.get(&id).map(|task| task.standing.status);
         if status == Some(TaskStatus::Cancelled) {
-            self.called_off.insert(id);
+            self.called_off.insert(id, process);
         }
     }
 
-    /// Notes that a plugin was called for a try.
-    pub(super) fn has_begun(&mut self, task: TaskId, attempt: u32) {
+    /// Notes that a process called a plugin for a try.
+    pub(super) fn has_begun(&mut self, task: TaskId, attempt: u32, process: u64) {
+        // Another process may not have heard of it yet; what it does is refused.
+        assert_ne!(
+            self.called_off.get(&task),
+            Some(&process),
+            "I6: attempt {attempt} of {task} began after its cancel was acknowledged"
+        );
         assert!(
             self.begun.insert((task, attempt)),
             "I3: attempt {attempt} of {task} began twice"
@@ -74,7 +96,11 @@ impl Checker {
 
     /// Looks at everything after a call of `method` had its effect.
     pub(super) async fn look(&mut self, store: &dyn Store, method: Method) {
-        let found = all_tasks(store).await;
+        self.compare(all_tasks(store).await, method);
+    }
+
+    /// Compares what is found after a call of `method` with what was there before.
+    pub(super) fn compare(&mut self, found: BTreeMap<TaskId, Task>, method: Method) {
         let known = std::mem::take(&mut self.tasks);
         for (id, before) in &known {
             match found.get(id) {
@@ -117,8 +143,18 @@ impl Checker {
         if from.status.is_final() && !to.status.is_final() {
             self.called_off.remove(&before.id);
         }
+        let is_abandoned = from.stall_count < to.stall_count;
+        let has_expired = from.lease.is_some_and(|lease| lease.until <= self.latest);
         assert!(
-            !self.called_off.contains(&before.id) || to.lease.is_none(),
+            !is_abandoned || has_expired || !self.is_shared,
+            "I4: taken over before its lease had ended on any clock: {before:?}"
+        );
+        assert!(
+            from.attempt == to.attempt || from.due_at <= self.latest,
+            "I6: started before its time on every clock: {after:?}"
+        );
+        assert!(
+            !self.called_off.contains_key(&before.id) || to.lease.is_none(),
             "I6: started after an acknowledged cancel: {after:?}"
         );
     }
@@ -226,6 +262,7 @@ impl Checker {
         let seen = std::mem::take(&mut self.seen);
         *self = Self {
             seen,
+            is_shared: self.is_shared,
             ..Self::default()
         };
     }
@@ -238,7 +275,8 @@ fn explain(method: Method, before: &Task, after: &Task) -> &'static str {
     let due_at = to.due_at;
     let explained = match method {
         "claim_tasks" => to.lease.zip(after.started_at).and_then(|(lease, now)| {
-            let lasts = lease.until.since(now).as_secs() == LEASE_SECONDS;
+            // Shorter on a clock that was set back since the task became due: it starts at its due time then.
+            let lasts = lease.until.since(now) <= LEASE;
             (lasts && becomes(TaskEvent::Claimed { lease, now })).then_some("claimed")
         }),
         "renew_leases" => to.lease.and_then(|lease| {

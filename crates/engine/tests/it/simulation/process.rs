@@ -51,6 +51,7 @@ pub(super) enum Step {
 
 /// A process that is alive.
 pub(super) struct Process {
+    pub(super) number: u64,
     pub(super) engine: Engine,
     pub(super) clock: Arc<ManualClock>,
     pub(super) desk: Arc<Desk>,
@@ -88,6 +89,7 @@ impl Process {
         let mut duties = engine.duties();
         duties.retain(|duty| !OTHER_DUTIES.contains(&duty.name()));
         Self {
+            number,
             worker: engine.worker(),
             engine,
             clock,

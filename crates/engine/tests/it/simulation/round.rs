@@ -77,6 +77,7 @@ impl Simulation {
             store,
             dice,
         };
+        simulation.checker.is_shared = simulation.size > 1;
         for _ in 0..simulation.size {
             simulation.start_process();
         }
@@ -162,6 +163,7 @@ impl Simulation {
     async fn settle(&mut self, place: usize, call: usize, fate: Fate) {
         let (method, is_changed) = self.processes[place].desk.settle(call, fate).await;
         if fate != Fate::Refused && is_changed && !HARMLESS.contains(&method) {
+            self.checker.latest = self.now;
             self.checker.look(self.store.as_ref(), method).await;
             if self.dice.happens(20) {
                 self.checker.count(self.store.as_ref()).await;
@@ -256,10 +258,11 @@ impl Simulation {
         }
         for process in &mut self.processes {
             for tried in process.workshop.begun() {
-                self.checker.has_begun(tried.task_id, tried.attempt);
+                let (task, attempt) = (tried.task_id, tried.attempt);
+                self.checker.has_begun(task, attempt, process.number);
             }
             for answer in process.ended() {
-                note(&mut self.checker, &mut self.people, answer);
+                note(&mut self.checker, &mut self.people, process.number, answer);
             }
         }
     }
@@ -362,7 +365,7 @@ impl Simulation {
 }
 
 /// Notes what a verb or a step has given.
-fn note(checker: &mut Checker, people: &mut People, answer: Result<Answer>) {
+fn note(checker: &mut Checker, people: &mut People, process: u64, answer: Result<Answer>) {
     match answer {
         Ok(Answer::Submitted(ids)) => {
             for id in ids {
@@ -370,7 +373,7 @@ fn note(checker: &mut Checker, people: &mut People, answer: Result<Answer>) {
                 people.know(id);
             }
         }
-        Ok(Answer::CalledOff(id)) => checker.called_off(id),
+        Ok(Answer::CalledOff(id)) => checker.called_off(id, process),
         Ok(Answer::Nothing | Answer::Stepped(_, Ok(()))) => {}
         Ok(Answer::Stepped(_, Err(error))) | Err(error) => {
             let source = std::error::Error::source(&error);
