@@ -38,7 +38,10 @@ async fn g07_after_a_jump_back_a_task_starts_at_its_time_and_not_before() {
     queue.submit(&Principal::command_line(), at("later", due)).await;
     queue.world.clock.set_back(HOUR);
     assert!(queue.run(1).await.is_empty());
-    queue.world.clock.advance(HOUR + 10 * SECOND - Duration::from_millis(1));
+    queue
+        .world
+        .clock
+        .advance(HOUR + 10 * SECOND - Duration::from_millis(1));
     assert!(queue.run(1).await.is_empty());
     queue.world.clock.advance(Duration::from_millis(1));
     assert_eq!(queue.run(1).await, ["later"]);

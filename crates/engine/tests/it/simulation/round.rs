@@ -165,7 +165,7 @@ impl Simulation {
         if fate != Fate::Refused && is_changed && !HARMLESS.contains(&method) {
             self.checker.latest = self.now;
             self.checker.look(self.store.as_ref(), method).await;
-            if self.dice.happens(20) {
+            if self.dice.happens(7) {
                 self.checker.count(self.store.as_ref()).await;
             }
         }
