@@ -16,7 +16,7 @@ use crate::{
 /// What a disk writes as one.
 const BLOCK: usize = 4096;
 
-/// Chance that repeats itself (SplitMix64).
+/// Chance that repeats itself (`SplitMix64`).
 struct Chance(u64);
 
 impl Chance {
