@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many events chance brings in one round.
-const EVENTS: usize = 100;
+const EVENTS: usize = 80;
 
 /// How many steps of calm may pass until everything has ended.
 const CALM_STEPS: usize = 400;
