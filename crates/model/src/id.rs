@@ -96,6 +96,8 @@ ids! {
     ExecutionId;
     /// Names a task.
     TaskId;
+    /// Names one run of one process that works on tasks.
+    WorkerId;
     /// Names something that an account's owner should know about.
     SecurityEventId;
     /// Names one request, for the log and the caller.

@@ -31,7 +31,9 @@ pub use execution::{
     CallStatistics, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, ExecutionStore, Failure,
     Source,
 };
-pub use id::{Entropy, ExecutionId, Ids, KeyId, RequestId, SecurityEventId, SessionId, TaskId, UserId};
+pub use id::{
+    Entropy, ExecutionId, Ids, KeyId, RequestId, SecurityEventId, SessionId, TaskId, UserId, WorkerId,
+};
 pub use idempotency::{Claim, IdempotencyKey, IdempotencyStore, RequestDigest};
 pub use key::{ApiKey, KeyChange, KeyHash, KeyName, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage};
 pub use limit::{Decision, LimitKey, Quota, RateLimiter};
@@ -54,7 +56,7 @@ pub use task::{
     AttemptEnd, Cancelled, ClaimRequest, Claimed, ClaimedTask, Hold, Job, Lease, NewTask, Patience, Priority,
     QueueDepth, Released, ScheduleStore, Settled, Standing, Submitted, Tag, Tags, Task, TaskChange,
     TaskCount, TaskDescription, TaskEnding, TaskEvent, TaskFilter, TaskKind, TaskOverview, TaskQueue,
-    TaskSort, TaskStatus, TaskStore, TaskTitle, Timing, UniqueKey, WorkerId,
+    TaskSort, TaskStatus, TaskStore, TaskTitle, Timing, UniqueKey,
 };
 pub use time::{Clock, Timestamp};
 pub use user::{

@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use queue::{
-    ClaimRequest, Claimed, ClaimedTask, Hold, QueueDepth, Released, Settled, TaskEnding, TaskQueue, WorkerId,
+    ClaimRequest, Claimed, ClaimedTask, Hold, QueueDepth, Released, Settled, TaskEnding, TaskQueue,
 };
 pub use recurring::ScheduleStore;
 pub use standing::{AttemptEnd, Lease, Standing, TaskEvent};

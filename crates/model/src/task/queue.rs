@@ -1,48 +1,15 @@
 //! The port of the queue: what workers do with tasks.
 
-use std::fmt;
-
 use async_trait::async_trait;
-use uuid::Uuid;
 
 use super::{AttemptEnd, Task, TaskStatus};
 use crate::{
     error::Result,
     execution::{Execution, Failure},
-    id::{Ids, TaskId},
+    id::{TaskId, WorkerId},
     plugin::{ActionName, PluginName, Progress},
     time::Timestamp,
 };
-
-/// Names one run of one process that works on tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WorkerId(Uuid);
-
-impl WorkerId {
-    /// Makes a new name.
-    #[must_use]
-    pub fn generate(ids: &dyn Ids) -> Self {
-        Self(ids.next())
-    }
-
-    /// Takes a stored name.
-    #[must_use]
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The name as it is stored.
-    #[must_use]
-    pub const fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
 
 /// One attempt at one task: what a worker holds, and names in all that it says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

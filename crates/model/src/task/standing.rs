@@ -1,8 +1,9 @@
 //! The state machine of a task, as one function of state and event. Stores read, ask it, and write.
 
-use super::{TaskKind, TaskStatus, queue::WorkerId};
+use super::{TaskKind, TaskStatus};
 use crate::{
     error::{Error, ErrorCode, Result},
+    id::WorkerId,
     time::Timestamp,
 };
 

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{AttemptEnd, Lease, Standing, TaskEvent};
 use crate::{
     error::ErrorCode,
-    task::{TaskKind, TaskStatus, WorkerId},
+    id::WorkerId,
+    task::{TaskKind, TaskStatus},
     time::Timestamp,
 };
 
