@@ -1,0 +1,89 @@
+//! What a request is refused with.
+
+use serde_json::Value;
+
+/// The codes of JSON-RPC 2.0 and of MCP that a server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// Not JSON (-32700).
+    Parse,
+    /// JSON, but no request (-32600).
+    InvalidRequest,
+    /// No such method in this revision (-32601).
+    MethodNotFound,
+    /// The method can't work with these parameters; unknown tools, prompts, tasks, cursors too (-32602).
+    InvalidParams,
+    /// The server failed (-32603).
+    Internal,
+    /// No such resource; before 2026-07-28 only, which answers [`Self::InvalidParams`] (-32002).
+    ResourceNotFound,
+    /// Headers and body disagree (-32020, from 2026-07-28 on).
+    HeaderMismatch,
+    /// The request needs something that its client can't do (-32021, from 2026-07-28 on).
+    MissingCapability,
+    /// A revision that this server doesn't speak (-32022, from 2026-07-28 on).
+    UnsupportedVersion,
+}
+
+impl ErrorCode {
+    /// The code's number.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Parse => -32_700,
+            Self::InvalidRequest => -32_600,
+            Self::MethodNotFound => -32_601,
+            Self::InvalidParams => -32_602,
+            Self::Internal => -32_603,
+            Self::ResourceNotFound => -32_002,
+            Self::HeaderMismatch => -32_020,
+            Self::MissingCapability => -32_021,
+            Self::UnsupportedVersion => -32_022,
+        }
+    }
+}
+
+/// Why a request has no result. The message is for the client and holds no internals.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct RpcError {
+    /// What kind.
+    pub code: ErrorCode,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// More of it, for programs.
+    pub data: Option<Value>,
+}
+
+impl RpcError {
+    /// An error without data.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// Says that the parameters are wrong.
+    #[must_use]
+    pub fn invalid_params(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidParams, message)
+    }
+
+    /// Says that the server failed, and no more than that.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(ErrorCode::Internal, "the server failed; its log has the reason")
+    }
+
+    /// Adds data.
+    #[must_use]
+    pub fn with_data(self, data: Value) -> Self {
+        Self {
+            data: Some(data),
+            ..self
+        }
+    }
+}

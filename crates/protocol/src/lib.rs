@@ -1,0 +1,28 @@
+//! The Model Context Protocol, server side: every revision from 2025-03-26 on, behind one small trait.
+//!
+//! A host implements [`Handler`] and serves it over Streamable HTTP or over a pair of byte streams.
+//! The crate knows JSON-RPC and MCP, and nothing of what the tools are. Modules stand in reading order.
+
+mod error;
+mod revision;
+mod seal;
+mod catalogue;
+mod content;
+mod question;
+mod context;
+mod handler;
+
+pub use catalogue::{
+    CacheScope, Cached, Completion, CompletionRequest, HeaderParameter, Implementation, Listed, Prompt,
+    PromptArgument, Resource, ResourceTemplate, ServerDescription, Tool, ToolAnnotations,
+};
+pub use content::{Content, PromptMessage, PromptResult, ResourceContents, ToolResult};
+pub use context::{Capabilities, Context, LogLevel, Outbox, OutboxNotice};
+pub use error::{ErrorCode, RpcError};
+pub use handler::{
+    Change, Changes, Handler, Page, PromptCall, Reply, ResourceCall, SubscriptionFilter, TaskHandle,
+    TaskState, TaskStatus, ToolCall, ToolReply,
+};
+pub use question::{Answers, Question, QuestionKind, Questions};
+pub use revision::Revision;
+pub use seal::Seal;
