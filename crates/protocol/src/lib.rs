@@ -11,6 +11,7 @@ mod content;
 mod question;
 mod context;
 mod handler;
+mod sessions;
 
 pub use catalogue::{
     CacheScope, Cached, Completion, CompletionRequest, HeaderParameter, Implementation, Listed, Prompt,
@@ -26,3 +27,7 @@ pub use handler::{
 pub use question::{Answers, Question, QuestionKind, Questions};
 pub use revision::Revision;
 pub use seal::Seal;
+pub use sessions::{
+    Batch, ClientAnswer, Full, Interests, LocalSessions, MAX_SUBSCRIPTIONS, SessionKey, Sessions, Standing,
+    StreamKey, Weight,
+};
