@@ -1,39 +1,34 @@
 //! The only place where a tool is called.
 
-mod trial;
+mod attempted;
+mod failure;
+mod outcome;
 mod entry;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use model::{
-    ActionName, Error, ErrorCode, ErrorKind, ExecutionId, Permission, PluginName, Principal, Result, Source,
-    UserId,
+    ActionName, Answers, CallTry, Error, ExecutionId, LogReporter, Permission, PluginName, Principal,
+    ProgressReporter, Reply, Result, Source, UserId,
 };
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
     parts::{Client, Engine},
-    registry::{Excess, Extent, Held, Ready, overloaded},
+    registry::{Extent, Held, Ready, overloaded},
 };
+pub(crate) use attempted::Attempted;
 use entry::Entry;
-pub(crate) use trial::{Attempted, Trial};
+pub(crate) use failure::{as_plugin_failure, timed_out};
+pub(crate) use outcome::{RESULT_EXTENT, require_askable, unanswered};
 
 /// How deep a payload may be; the reader of JSON and the stores go deeper.
 const PAYLOAD_LEVELS: usize = 64;
 
-/// How large and how deep a result may be.
-const RESULT_EXTENT: Extent = Extent {
-    bytes: 8 * 1024 * 1024,
-    levels: 64,
-};
-
 /// How long a try of a task waits for its turn at a plugin that takes no more calls at once.
 const TASK_TURN_WAIT: Duration = Duration::from_millis(250);
-
-/// The most characters of a plugin's error message that are kept and shown.
-const MAX_MESSAGE_CHARS: usize = 1_000;
 
 /// A call that someone wants to make.
 #[derive(Clone, Debug)]
@@ -44,6 +39,12 @@ pub struct CallRequest {
     pub action: ActionName,
     /// What it works on; an empty object when left out.
     pub payload: Option<Value>,
+    /// What was answered to what the same call asked before; empty for a first call.
+    pub answers: Answers,
+    /// Takes what the plugin says of its progress.
+    pub progress: ProgressReporter,
+    /// Takes what the plugin logs for the caller.
+    pub log: LogReporter,
     /// Through which door it comes.
     pub source: Source,
 }
@@ -71,8 +72,8 @@ pub(crate) struct TaskCall {
     pub(crate) user_id: Option<UserId>,
     /// The call.
     pub(crate) request: CallRequest,
-    /// Which try of which task, and who hears of its progress.
-    pub(crate) trial: Trial,
+    /// Which try of which task.
+    pub(crate) call_try: CallTry,
     /// How long it may take; the action's own limit when `None`.
     pub(crate) timeout: Option<Duration>,
 }
@@ -84,26 +85,45 @@ struct Limits {
 }
 
 impl Engine {
-    /// Calls an action and keeps the call in the history, durably, whatever becomes of it.
-    ///
-    /// A call of an action that isn't read-only is in the history before it begins; one that can't be written
-    /// there isn't made. A call waits at most its action's timeout for its turn, and then runs for at most
-    /// that long. When the future is dropped, the call is cancelled and recorded as such. A payload may have
-    /// 64 levels, a result as many and 8 MiB of text.
+    /// Calls an action for a caller that can't be asked anything: as [`Self::call`] does.
     ///
     /// # Errors
-    /// `NotFound`, `Forbidden`, `Invalid` with paths below `payload`, `PluginFailed`, `PluginUnavailable`,
-    /// `PluginTimedOut`, `Overloaded`; `Unavailable` when the history can't be written, with the code
-    /// `interrupted` when the call was made nevertheless.
+    /// Those of [`Self::call`]; `InputRequired` with a detail for each question when the action asks something.
     pub async fn execute(
         &self,
         principal: &Principal,
         request: CallRequest,
         client: &Client,
     ) -> Result<Executed> {
+        match self.call(principal, request, client).await? {
+            Reply::Done(executed) => Ok(executed),
+            Reply::Asks(questions) => Err(unanswered(&questions)),
+        }
+    }
+
+    /// Calls an action and keeps the call in the history, durably, whatever becomes of it.
+    ///
+    /// A call of an action that isn't read-only is in the history before it begins; one that can't be written
+    /// there isn't made. A call waits at most its action's timeout for its turn, and then runs for at most
+    /// that long. When the future is dropped, the call is cancelled and recorded as such. A payload may have
+    /// 64 levels, a result as many and 8 MiB of text, what is asked at once 256 KiB.
+    ///
+    /// A call that asks something is in the history as one that failed, with the code `input_required`; the one that
+    /// is made with the answers is another.
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`, `Invalid` with paths below `payload`, `PluginFailed`, `PluginUnavailable`,
+    /// `PluginTimedOut`, `Overloaded`; `Unavailable` when the history can't be written, with the code
+    /// `interrupted` when the call was made nevertheless.
+    pub async fn call(
+        &self,
+        principal: &Principal,
+        request: CallRequest,
+        client: &Client,
+    ) -> Result<Reply<Executed>> {
         let permitted = principal.require(&Permission::ExecutePlugin(request.plugin.clone()));
         let user_id = principal.user_id();
-        let mut entry = Entry::accept(&self.parts, user_id, request, client, Trial::default())?;
+        let mut entry = Entry::accept(&self.parts, user_id, request, client, None)?;
         let admitted = permitted.and_then(|()| self.admit(&mut entry));
         let outcome = match admitted {
             Ok((held, ready)) => {
@@ -132,7 +152,13 @@ impl Engine {
             .permitted
             .and_then(|principal| principal.require(&permission));
         let client = Client::default();
-        let accepted = Entry::accept(&self.parts, call.user_id, call.request, &client, call.trial);
+        let accepted = Entry::accept(
+            &self.parts,
+            call.user_id,
+            call.request,
+            &client,
+            Some(call.call_try),
+        );
         let mut entry = match accepted {
             Ok(entry) => entry,
             Err(error) => return Attempted::not_made(error),
@@ -180,7 +206,7 @@ impl Engine {
 }
 
 /// Waits for a turn, records what must be recorded before, calls, and checks what comes back.
-async fn perform(entry: &mut Entry, held: &Held, ready: &Ready, limits: Limits) -> Result<Value> {
+async fn perform(entry: &mut Entry, held: &Held, ready: &Ready, limits: Limits) -> Result<Reply<Value>> {
     let turn = timeout(limits.turn, held.gate.enter()).await;
     let turn = turn.unwrap_or_else(|_elapsed| Err(overloaded()))?;
     let call = entry.call(limits.call);
@@ -192,89 +218,11 @@ async fn perform(entry: &mut Entry, held: &Held, ready: &Ready, limits: Limits) 
     let running = AssertUnwindSafe(async { held.runtime.call(call).await }).catch_unwind();
     let outcome = timeout(limits.call, running).await;
     drop(turn);
-    let result = match outcome {
-        Ok(Ok(outcome)) => outcome.map_err(as_plugin_failure)?,
+    let reply = match outcome {
+        Ok(Ok(outcome)) => outcome.map_err(|error| as_plugin_failure(error, "payload"))?,
         Ok(Err(_panic)) => return Err(Error::bug("a plugin panicked")),
         Err(_elapsed) => return Err(timed_out(limits.call)),
     };
-    require_acceptable(ready, &result)?;
-    Ok(result)
-}
-
-fn require_acceptable(ready: &Ready, result: &Value) -> Result<()> {
-    let failed = |message: &'static str| Err(Error::new(ErrorCode::PluginFailed, message));
-    match RESULT_EXTENT.holds(result) {
-        Ok(()) => {}
-        Err(Excess::Bytes) => return failed("the plugin's result is larger than 8 MiB"),
-        Err(Excess::Levels) => return failed("the plugin's result has more than 64 levels"),
-    }
-    match &ready.output {
-        Some(output) if !output.accepts(result) => {
-            let error = Error::new(
-                ErrorCode::PluginFailed,
-                "the plugin's result doesn't fit the plugin's own schema",
-            );
-            Err(match output.first_mistake(result) {
-                Some(mistake) => error.source(mistake),
-                None => error,
-            })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn timed_out(limit: Duration) -> Error {
-    let message = format!("the action took longer than its limit of {limit:?}");
-    Error::new(ErrorCode::PluginTimedOut, message)
-}
-
-/// Lets a plugin fail as a plugin, and as nothing else: what it says of credentials, limits or the like is
-/// about its own dealings, never about the caller's with this server.
-fn as_plugin_failure(error: Error) -> Error {
-    let code = match error.kind() {
-        ErrorKind::Invalid => return bounded(error).under("payload"),
-        ErrorKind::NotFound | ErrorKind::PluginFailed | ErrorKind::PluginUnavailable | ErrorKind::Bug => {
-            return bounded(error);
-        }
-        ErrorKind::TimedOut => ErrorCode::PluginTimedOut,
-        ErrorKind::Unavailable | ErrorKind::RateLimited => ErrorCode::PluginUnavailable,
-        ErrorKind::Malformed
-        | ErrorKind::Unauthenticated
-        | ErrorKind::Forbidden
-        | ErrorKind::MethodNotAllowed
-        | ErrorKind::Conflict
-        | ErrorKind::TooLarge
-        | ErrorKind::TooSlow
-        | ErrorKind::UnsupportedMediaType
-        | ErrorKind::Misdirected
-        | ErrorKind::Cancelled => ErrorCode::PluginFailed,
-    };
-    recast(error, code)
-}
-
-fn bounded(error: Error) -> Error {
-    let is_long = |text: &str| text.chars().nth(MAX_MESSAGE_CHARS).is_some();
-    let is_bounded = !is_long(error.message())
-        && error
-            .details()
-            .iter()
-            .all(|detail| !is_long(&detail.path) && !is_long(&detail.message));
-    if is_bounded {
-        return error;
-    }
-    if error.kind() == ErrorKind::Invalid {
-        return Error::invalid("", "is refused by the plugin, with more words than can be shown");
-    }
-    let code = error.code();
-    recast(error, code)
-}
-
-fn recast(error: Error, code: ErrorCode) -> Error {
-    let message: String = error.message().chars().take(MAX_MESSAGE_CHARS).collect();
-    let recast = Error::new(code, message);
-    let recast = match error.wait() {
-        Some(wait) => recast.retry_after(wait),
-        None => recast,
-    };
-    recast.source(error)
+    outcome::require_acceptable(ready, &reply)?;
+    Ok(reply)
 }

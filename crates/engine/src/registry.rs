@@ -6,7 +6,7 @@ mod schema;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use model::{Action, ActionName, Error, Plugin, PluginName, Result, Runtime};
+use model::{Action, ActionName, Error, Plugin, PluginName, Result, ResultForm, Runtime};
 use serde_json::Value;
 
 pub(crate) use extent::{Excess, Extent};
@@ -44,6 +44,8 @@ pub(crate) struct Ready {
     pub(crate) input: Schema,
     /// What its result must be.
     pub(crate) output: Option<Schema>,
+    /// In which form its result is.
+    pub(crate) result_form: ResultForm,
     /// How long a call may take.
     pub(crate) timeout: Duration,
     /// Whether it changes nothing.
@@ -157,6 +159,7 @@ impl Ready {
         Ok(Self {
             input: compile(&action.input_schema, "inputSchema")?,
             output: output.map(|schema| compile(schema, "outputSchema")).transpose()?,
+            result_form: action.result_form,
             timeout: action.timeout,
             is_read_only: action.annotations.read_only,
         })

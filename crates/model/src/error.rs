@@ -142,6 +142,8 @@ error_codes! {
     WorkerLost = "worker_lost", Unavailable;
     /// A task that this one depends on failed or was cancelled.
     DependencyFailed = "dependency_failed", Conflict;
+    /// The action asks something first, and here nobody can answer; the details name each question.
+    InputRequired = "input_required", Conflict;
     /// A defect of this server; the request id leads to its log entry.
     Internal = "internal", Bug;
 }

@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::{
     error::{Error, Result},
     id::{ExecutionId, UserId},
+    name::{ActionName, PluginName, ToolName},
     page::{Page, PageRequest},
-    plugin::{ActionName, CallTry, PluginName, ToolName},
+    plugin::CallTry,
     time::Timestamp,
 };
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     execution::ExecutionStatus,
-    plugin::{ActionName, PluginName},
+    name::{ActionName, PluginName},
     task::TaskStatus,
 };
 

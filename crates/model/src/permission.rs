@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, ErrorCode, Result},
     id::UserId,
-    plugin::PluginName,
+    name::PluginName,
     principal::{Credential, Principal},
     role::Role,
     scope::Scope,

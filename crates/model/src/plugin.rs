@@ -1,103 +1,20 @@
 //! Plugins, their actions, and the port behind which each kind of plugin stands.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     error::{Error, Result},
     id::{ExecutionId, TaskId},
-    scope::require_plugin_name,
+    name::{ActionName, PluginName, PromptName},
+    prompt::{FilledPrompt, Prompt},
+    question::{Answers, Reply},
+    report::{LogReporter, ProgressReporter},
+    resource::{Resource, ResourcePart, ResourceTemplate},
 };
-
-/// What stands between plugin and action in the name of a tool; neither name can contain it.
-pub const TOOL_NAME_SEPARATOR: &str = "__";
-
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        ///
-        /// 1 to 32 ASCII letters, digits, hyphens and single underscores; begins with a letter, does not
-        /// end with an underscore. So a tool's name (`plugin__action`) has at most 64 characters and can be
-        /// taken apart in one way only.
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// The accepted texts of at most [`Self::MAX_CHARS`], as a regular expression in the dialect of
-            /// JSON Schema (ECMA-262).
-            pub const PATTERN: &'static str = "^[A-Za-z](?:_?[A-Za-z0-9-])*$";
-            /// The most characters that a name has.
-            pub const MAX_CHARS: usize = 32;
-
-            /// Reads a name.
-            ///
-            /// # Errors
-            /// `Invalid`, without a path.
-            pub fn parse(text: &str) -> Result<Self> {
-                require_plugin_name(text)?;
-                Ok(Self(text.into()))
-            }
-
-            /// The name.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                Self::parse(text)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::parse(&text).map_err(de::Error::custom)
-            }
-        }
-    )*};
-}
-
-names! {
-    /// Names a plugin.
-    PluginName;
-    /// Names an action within its plugin.
-    ActionName;
-}
-
-/// Names an action among all plugins: `plugin__action`, as MCP clients see it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ToolName {
-    /// The plugin.
-    pub plugin: PluginName,
-    /// Its action.
-    pub action: ActionName,
-}
-
-impl fmt::Display for ToolName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{TOOL_NAME_SEPARATOR}{}", self.plugin, self.action)
-    }
-}
 
 /// What an action does to the world; hints for people and agents, and for how a call is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -130,6 +47,31 @@ impl Annotations {
     };
 }
 
+/// How long a call usually takes, as its caller sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// No longer than anyone waits: never made a task.
+    #[default]
+    Short,
+    /// Sometimes longer: made a task for a caller that takes tasks once it outlives a threshold.
+    Varies,
+    /// Longer than most wait: made a task at once for a caller that takes tasks.
+    Long,
+    /// So long that it's done as a task only: an MCP client that takes no tasks is refused.
+    OnlyAsTask,
+}
+
+/// What the result of an action is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ResultForm {
+    /// A value, as the action's output schema says.
+    #[default]
+    Value,
+    /// Blocks of content of the Model Context Protocol: `{"content": […], "structuredContent": …}`, of which the
+    /// latter may be missing, unless the action has an output schema: that one is about it.
+    Content,
+}
+
 /// One thing that a plugin can do.
 #[derive(Clone, Debug)]
 pub struct Action {
@@ -143,13 +85,17 @@ pub struct Action {
     pub input_schema: Value,
     /// What its result is: JSON Schema 2020-12; `None` when anything.
     pub output_schema: Option<Value>,
+    /// In which form its result is.
+    pub result_form: ResultForm,
     /// What it does to the world.
     pub annotations: Annotations,
+    /// How long a call usually takes.
+    pub span: Span,
     /// How long a call may take.
     pub timeout: Duration,
 }
 
-/// A tool that this server holds.
+/// A tool that this server holds: its actions, and what it brings beside them.
 #[derive(Clone, Debug)]
 pub struct Plugin {
     /// Its name.
@@ -162,6 +108,12 @@ pub struct Plugin {
     pub version: String,
     /// Its actions, in a fixed order.
     pub actions: Vec<Action>,
+    /// Its prompts, in a fixed order.
+    pub prompts: Vec<Prompt>,
+    /// Its resources, in a fixed order.
+    pub resources: Vec<Resource>,
+    /// Its patterns of further resources, the more special before the more general.
+    pub resource_templates: Vec<ResourceTemplate>,
     /// How many of its calls may run at once on one process.
     pub max_concurrency: u16,
 }
@@ -173,52 +125,6 @@ pub enum Health {
     Healthy,
     /// It can't, for the reason that is given to people.
     Unavailable(String),
-}
-
-/// How far a call has come, as its plugin says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// From 0 to 1.
-    pub fraction: f64,
-    /// What is being done, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-/// Takes what a plugin says of its progress. Cheap, never blocks; of many reports in a short time, the last counts.
-#[derive(Clone, Default)]
-pub struct ProgressReporter(Option<Arc<dyn Fn(Progress) + Send + Sync>>);
-
-impl ProgressReporter {
-    /// Hands every report on.
-    #[must_use]
-    pub fn new(take: impl Fn(Progress) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(take)))
-    }
-
-    /// Says how far the call has come: a fraction from 0 to 1 (what lies outside is moved there; not a number is
-    /// dropped), and what is being done (cut off after 256 characters).
-    pub fn report(&self, fraction: f64, message: Option<&str>) {
-        const MAX_CHARS: usize = 256;
-        if let Some(take) = &self.0
-            && !fraction.is_nan()
-        {
-            take(Progress {
-                fraction: fraction.clamp(0.0, 1.0),
-                message: message.map(|text| text.chars().take(MAX_CHARS).collect()),
-            });
-        }
-    }
-}
-
-impl fmt::Debug for ProgressReporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "ProgressReporter"
-        } else {
-            "ProgressReporter(none)"
-        })
-    }
 }
 
 /// Which try of a task a call is. A plugin that does something twice for one task, on different tries, can tell
@@ -246,8 +152,82 @@ pub struct Call {
     pub payload: Value,
     /// How long it may take; the caller drops the future when it is over.
     pub timeout: Duration,
+    /// What was answered to what this call asked before; empty for a first call.
+    pub answers: Answers,
     /// Takes what the plugin says of its progress.
     pub progress: ProgressReporter,
+    /// Takes what the plugin logs for its caller.
+    pub log: LogReporter,
+}
+
+/// One prompt to be filled in: all arguments that it requires are there, and none that it doesn't have.
+#[derive(Clone, Debug)]
+pub struct PromptCall {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// Its prompt.
+    pub prompt: PromptName,
+    /// What is put in, by the arguments' names.
+    pub arguments: BTreeMap<String, String>,
+    /// What was answered to what this call asked before; empty for a first call.
+    pub answers: Answers,
+    /// How long it may take; the caller drops the future when it is over.
+    pub timeout: Duration,
+}
+
+/// One resource to be read.
+#[derive(Clone, Debug)]
+pub struct ResourceCall {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The address: of a resource of the plugin, or one that fits a pattern of it.
+    pub uri: String,
+    /// What was answered to what this call asked before; empty for a first call.
+    pub answers: Answers,
+    /// How long it may take; the caller drops the future when it is over.
+    pub timeout: Duration,
+}
+
+/// For what an argument is that someone is typing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompletionSubject {
+    /// A prompt of the plugin.
+    Prompt(PromptName),
+    /// A pattern of resources of the plugin, as it stands there.
+    Template(String),
+}
+
+/// An argument that someone is typing.
+#[derive(Clone, Debug)]
+pub struct CompletionCall {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// For what the argument is.
+    pub subject: CompletionSubject,
+    /// The argument's name.
+    pub argument: String,
+    /// What is typed so far.
+    pub typed: String,
+    /// Other arguments that are there already.
+    pub known: BTreeMap<String, String>,
+    /// How long it may take; the caller drops the future when it is over.
+    pub timeout: Duration,
+}
+
+/// What an argument may become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suggestions {
+    /// The best ones, best first; those beyond [`Self::MAX_COUNT`] are not shown.
+    pub values: Vec<String>,
+    /// How many there are in all, when that is known.
+    pub total: Option<u64>,
+    /// Whether there are more than `values`.
+    pub has_more: bool,
+}
+
+impl Suggestions {
+    /// The most values that are shown.
+    pub const MAX_COUNT: usize = 100;
 }
 
 /// One kind of plugin: what it holds, and how to call it.
@@ -264,32 +244,35 @@ pub trait Runtime: Send + Sync {
 
     /// Calls an action. Dropping the future cancels the call; the runtime sees to it that nothing of it goes on.
     ///
+    /// When it asks, the call is over; it is made anew with the answers, maybe days later and on another process, maybe
+    /// never. A key of a question never comes again in what a later repetition of the same call asks.
+    ///
     /// # Errors
     /// `Invalid` with paths relative to the payload when it fits the schema but not the action;
     /// `PluginFailed` when a retry won't help, `PluginUnavailable` when it may; `NotFound` for what isn't held.
-    async fn call(&self, call: Call) -> Result<Value>;
-}
+    async fn call(&self, call: Call) -> Result<Reply<Value>>;
 
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
+    /// Fills a prompt in. Dropping the future cancels it.
+    ///
+    /// # Errors
+    /// As [`Self::call`], with paths relative to the arguments.
+    async fn prompt(&self, _: PromptCall) -> Result<Reply<FilledPrompt>> {
+        Err(Error::not_found("prompt"))
+    }
 
-    use super::*;
+    /// Reads a resource. Dropping the future cancels it.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; `NotFound` when nothing is at the address.
+    async fn resource(&self, _: ResourceCall) -> Result<Reply<Vec<ResourcePart>>> {
+        Err(Error::not_found("resource"))
+    }
 
-    #[rstest]
-    #[case("echo", true)]
-    #[case("dataProcessor", true)]
-    #[case("read-file_2", true)]
-    #[case("", false)]
-    #[case("a__b", false)]
-    #[case("a_", false)]
-    #[case("_a", false)]
-    #[case("1a", false)]
-    #[case("a.b", false)]
-    #[case("ä", false)]
-    #[case("a23456789012345678901234567890123", false)]
-    fn name_accepts_what_every_client_can_show(#[case] text: &str, #[case] is_accepted: bool) {
-        assert_eq!(PluginName::parse(text).is_ok(), is_accepted);
-        assert_eq!(ActionName::parse(text).is_ok(), is_accepted);
+    /// Suggests what an argument that is being typed may become; nothing when it doesn't know.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    async fn complete(&self, _: CompletionCall) -> Result<Suggestions> {
+        Ok(Suggestions::default())
     }
 }

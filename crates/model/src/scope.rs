@@ -79,7 +79,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self> {
         if let Some(plugin) = text.strip_prefix("plugins:execute:") {
-            require_plugin_name(plugin)?;
+            require_name(plugin, PLUGIN_NAME_CHARS)?;
             return Ok(Self::PluginsExecuteOne(plugin.to_owned()));
         }
         Self::FIXED.into_iter().find(|scope| scope.to_string() == text).ok_or_else(|| {
@@ -92,20 +92,25 @@ impl FromStr for Scope {
     }
 }
 
-/// Refuses what can't be a plugin's name (the rule of [`crate::PluginName`]).
-pub(crate) fn require_plugin_name(text: &str) -> Result<()> {
+/// The most characters of a plugin's name.
+pub(crate) const PLUGIN_NAME_CHARS: usize = 32;
+
+/// Refuses what can't be the name of a plugin, or of what it brings (the rule of [`crate::PluginName`]).
+pub(crate) fn require_name(text: &str, max_chars: usize) -> Result<()> {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic());
     let characters_fit = text
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     let ends_well = !text.ends_with('_');
-    if starts_well && characters_fit && ends_well && text.len() <= 32 && !text.contains("__") {
+    if starts_well && characters_fit && ends_well && text.len() <= max_chars && !text.contains("__") {
         return Ok(());
     }
     Err(Error::invalid(
         "",
-        "must be 1 to 32 ASCII letters, digits, hyphens or single underscores, beginning with a letter and not \
-         ending with an underscore",
+        format!(
+            "must be 1 to {max_chars} ASCII letters, digits, hyphens or single underscores, beginning with a letter \
+             and not ending with an underscore"
+        ),
     ))
 }
 

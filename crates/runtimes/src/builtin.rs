@@ -11,7 +11,7 @@ mod sample;
 use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use model::{Call, Entropy, Error, Health, Plugin, PluginName, Result, Runtime};
+use model::{Call, Entropy, Error, Health, Plugin, PluginName, Reply, Result, Runtime};
 use serde_json::Value;
 
 pub use llm::{LlmProvider, LlmSettings, ProviderSettings};
@@ -62,14 +62,15 @@ impl Runtime for Builtin {
         self.find(plugin).map_or(Health::Healthy, BuiltinPlugin::health)
     }
 
-    async fn call(&self, call: Call) -> Result<Value> {
+    async fn call(&self, call: Call) -> Result<Reply<Value>> {
         let plugin = self
             .find(&call.plugin)
             .ok_or_else(|| Error::not_found("plugin"))?;
-        match plugin.call(call) {
+        let result = match plugin.call(call) {
             Answer::Now(result) => result,
             Answer::Later(result) => result.await,
-        }
+        };
+        result.map(Reply::Done)
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, Clock as _, Error, ErrorCode, Health, Plugin, PluginName, Result,
-    Runtime,
+    Action, ActionName, Annotations, Call, Clock as _, Error, ErrorCode, Health, Plugin, PluginName, Reply,
+    Result, ResultForm, Runtime, Span,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -84,6 +84,9 @@ impl Journal {
                 description: "Writes down that it was called.".into(),
                 version: env!("CARGO_PKG_VERSION").into(),
                 actions: vec![append_action()?],
+                prompts: Vec::new(),
+                resources: Vec::new(),
+                resource_templates: Vec::new(),
                 max_concurrency: 1024,
             },
             file: Arc::new(file),
@@ -134,12 +137,14 @@ fn append_action() -> Result<Action> {
             "additionalProperties": false,
         }),
         output_schema: None,
+        result_form: ResultForm::Value,
         annotations: Annotations {
             read_only: false,
             destructive: false,
             idempotent: false,
             open_world: false,
         },
+        span: Span::Varies,
         timeout: TIMEOUT,
     })
 }
@@ -158,7 +163,7 @@ impl Runtime for Journal {
         Health::Healthy
     }
 
-    async fn call(&self, call: Call) -> Result<Value> {
+    async fn call(&self, call: Call) -> Result<Reply<Value>> {
         let wish: Wish = serde_json::from_value(call.payload.clone())
             .map_err(|error| Error::invalid("", error.to_string()))?;
         let line = wish.line.as_deref();
@@ -175,7 +180,7 @@ impl Runtime for Journal {
             return Err(Error::new(code, "failed as asked"));
         }
         self.write(&call, Moment::Done, line).await?;
-        Ok(json!({ "attempt": attempt }))
+        Ok(Reply::Done(json!({ "attempt": attempt })))
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, Error, Health, Observation, Observer, Plugin, PluginName, Result,
-    Runtime, TaskStatus,
+    Action, ActionName, Annotations, Call, Error, Health, Observation, Observer, Plugin, PluginName, Reply,
+    Result, ResultForm, Runtime, Span, TaskStatus,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -35,7 +35,9 @@ impl Probe {
                 "type": "object", "properties": { "number": { "type": "integer" } }, "required": ["number"],
             }),
             output_schema: None,
+            result_form: ResultForm::Value,
             annotations: Annotations::PURE,
+            span: Span::Short,
             timeout: Duration::from_secs(5),
         };
         Ok(Self {
@@ -45,6 +47,9 @@ impl Probe {
                 description: "Looks on.".into(),
                 version: env!("CARGO_PKG_VERSION").into(),
                 actions: vec![action],
+                prompts: Vec::new(),
+                resources: Vec::new(),
+                resource_templates: Vec::new(),
                 max_concurrency: 1024,
             },
             begun: Mutex::new(vec![None; calls]),
@@ -77,7 +82,7 @@ impl Runtime for Probe {
         Health::Healthy
     }
 
-    async fn call(&self, call: Call) -> Result<Value> {
+    async fn call(&self, call: Call) -> Result<Reply<Value>> {
         let now = Instant::now();
         let number = call.payload.get("number").and_then(Value::as_u64);
         let index = number.and_then(|number| usize::try_from(number).ok());
@@ -88,7 +93,7 @@ impl Runtime for Probe {
         if moment.replace(now).is_none() {
             self.count.fetch_add(1, Ordering::Release);
         }
-        Ok(json!({}))
+        Ok(Reply::Done(json!({})))
     }
 }
 

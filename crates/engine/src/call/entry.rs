@@ -9,17 +9,14 @@ use std::{
 };
 
 use model::{
-    ActionName, Call, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure, Observation,
-    PluginName, Result, UserId,
+    ActionName, Answers, Call, CallTry, Error, ErrorCode, Execution, ExecutionId, ExecutionOutcome, Failure,
+    LogReporter, Observation, PluginName, ProgressReporter, Reply, Result, UserId,
 };
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{
-    CallRequest, Executed,
-    trial::{Attempted, Trial},
-};
+use super::{CallRequest, Executed, attempted::Attempted, outcome::unanswered};
 use crate::parts::{Client, Parts};
 
 /// The most characters of the caller's program's name that are kept.
@@ -35,7 +32,11 @@ pub(super) struct Entry {
     plugin: PluginName,
     action: ActionName,
     accepted: Instant,
-    trial: Trial,
+    call_try: Option<CallTry>,
+    /// Until the call is made.
+    answers: Answers,
+    progress: ProgressReporter,
+    log: LogReporter,
     is_name_known: bool,
     /// Whether the plugin was called.
     is_made: bool,
@@ -68,7 +69,7 @@ impl Entry {
         user_id: Option<UserId>,
         request: CallRequest,
         client: &Client,
-        trial: Trial,
+        call_try: Option<CallTry>,
     ) -> Result<Self> {
         let running = parts.tasks.token();
         if parts.tasks.is_closed() {
@@ -86,7 +87,7 @@ impl Entry {
             outcome: ExecutionOutcome::Running,
             duration: Duration::ZERO,
             user_id,
-            task: trial.call_try,
+            task: call_try,
             source: request.source,
             ip_address: client.ip_address.map(|address| address.to_string()),
             user_agent: client.user_agent.as_deref().map(bounded),
@@ -98,7 +99,10 @@ impl Entry {
             plugin,
             action,
             accepted: Instant::now(),
-            trial,
+            call_try,
+            answers: request.answers,
+            progress: request.progress,
+            log: request.log,
             is_name_known: false,
             is_made: false,
             stage: Stage::Unwritten(Box::new(draft)),
@@ -140,16 +144,18 @@ impl Entry {
         }
     }
 
-    /// The call as the plugin gets it.
-    pub(super) fn call(&self, timeout: Duration) -> Call {
+    /// The call as the plugin gets it; once.
+    pub(super) fn call(&mut self, timeout: Duration) -> Call {
         Call {
             execution_id: self.id,
             plugin: self.plugin.clone(),
             action: self.action.clone(),
             payload: self.payload().clone(),
             timeout,
-            task: self.trial.call_try,
-            progress: self.trial.progress.clone(),
+            task: self.call_try,
+            answers: std::mem::take(&mut self.answers),
+            progress: std::mem::take(&mut self.progress),
+            log: std::mem::take(&mut self.log),
         }
     }
 
@@ -179,7 +185,7 @@ impl Entry {
     /// Ends the call of a task, and leaves it to the caller to write that down.
     ///
     /// The call counts as not made when the plugin wasn't called for a reason that may pass.
-    pub(super) async fn settle(mut self, outcome: Result<Value>) -> Attempted {
+    pub(super) async fn settle(mut self, outcome: Result<Reply<Value>>) -> Attempted {
         let duration = self.accepted.elapsed();
         if matches!(self.stage, Stage::Opening(_)) {
             // The call was stopped meanwhile. If this fails, nothing was called, and there is nothing to complete.
@@ -194,7 +200,11 @@ impl Entry {
             Stage::Opening(_) | Stage::Closed => (None, false),
         };
         let (outcome, recorded) = match outcome {
-            Ok(result) => (Ok(()), ExecutionOutcome::Success(result)),
+            Ok(Reply::Done(result)) => (Ok(Reply::Done(())), ExecutionOutcome::Success(result)),
+            Ok(Reply::Asks(questions)) => {
+                let failure = ExecutionOutcome::Failure(Failure::from(&unanswered(&questions)));
+                (Ok(Reply::Asks(questions)), failure)
+            }
             Err(error) => {
                 let failure = ExecutionOutcome::Failure(Failure::from(&error));
                 (Err(error), failure)
@@ -218,10 +228,11 @@ impl Entry {
     ///
     /// # Errors
     /// The outcome's, or those of the store when the end couldn't be written.
-    pub(super) async fn close(mut self, outcome: Result<Value>) -> Result<Executed> {
+    pub(super) async fn close(mut self, outcome: Result<Reply<Value>>) -> Result<Reply<Executed>> {
         let duration = self.accepted.elapsed();
         let recorded = match &outcome {
-            Ok(result) => ExecutionOutcome::Success(result.clone()),
+            Ok(Reply::Done(result)) => ExecutionOutcome::Success(result.clone()),
+            Ok(Reply::Asks(questions)) => ExecutionOutcome::Failure(Failure::from(&unanswered(questions))),
             Err(error) => ExecutionOutcome::Failure(Failure::from(error)),
         };
         self.observe(&recorded, duration);
@@ -240,13 +251,14 @@ impl Entry {
             }
             Stage::Opening(_) | Stage::Closed => {}
         }
-        outcome.map(|result| Executed {
+        let reply = outcome?;
+        Ok(reply.map(|result| Executed {
             id: self.id,
             plugin: self.plugin.clone(),
             action: self.action.clone(),
             result,
             duration,
-        })
+        }))
     }
 
     /// Waits for a write, holding it so that dropping the entry finishes it elsewhere.

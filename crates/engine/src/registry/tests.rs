@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use model::{Annotations, Call, Health};
+use model::{Annotations, Call, Health, Reply, ResultForm, Span};
 use rstest::rstest;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ impl Runtime for Shelf {
         Health::Healthy
     }
 
-    async fn call(&self, _: Call) -> Result<Value> {
+    async fn call(&self, _: Call) -> Result<Reply<Value>> {
         Err(Error::not_found("plugin"))
     }
 }
@@ -33,7 +33,9 @@ fn action(name: &str) -> Action {
         description: String::new(),
         input_schema: json!({ "type": "object" }),
         output_schema: None,
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: Duration::from_secs(1),
     }
 }
@@ -45,6 +47,9 @@ fn plugin(name: &str, actions: Vec<Action>) -> Plugin {
         description: String::new(),
         version: "1".to_owned(),
         actions,
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        resource_templates: Vec::new(),
         max_concurrency: 1,
     }
 }

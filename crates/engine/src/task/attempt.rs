@@ -9,8 +9,8 @@ use std::{
 };
 
 use model::{
-    AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Failure, Job, Observation, Principal,
-    ProgressReporter, Result, Source, Task, TaskEnding,
+    Answers, AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Failure, Job, LogReporter,
+    Observation, Principal, ProgressReporter, Reply, Result, Source, Task, TaskEnding,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     reference::resolve_references,
 };
 use crate::{
-    call::{Attempted, CallRequest, TaskCall, Trial},
+    call::{Attempted, CallRequest, TaskCall},
     parts::Engine,
     queue::{RunningAttempt, Slot},
 };
@@ -116,14 +116,14 @@ impl Attempt {
                 plugin,
                 action,
                 payload: Some(payload.unwrap_or(own)),
+                answers: Answers::default(),
+                progress,
+                log: LogReporter::default(),
                 source: Source::Task,
             },
-            trial: Trial {
-                call_try: Some(CallTry {
-                    task_id: hold.task,
-                    attempt: hold.attempt,
-                }),
-                progress,
+            call_try: CallTry {
+                task_id: hold.task,
+                attempt: hold.attempt,
             },
             timeout: task.timeout,
         })
@@ -134,7 +134,9 @@ impl Attempt {
         let now = parts.clock.now();
         let is_made = attempted.execution.is_some();
         let end = match &attempted.outcome {
-            Ok(()) => AttemptEnd::Succeeded,
+            Ok(Reply::Done(())) => AttemptEnd::Succeeded,
+            // Nobody can be asked on behalf of a task.
+            Ok(Reply::Asks(_)) => AttemptEnd::FailedForGood,
             // The call was cut off: by the end of the server, or since the attempt doesn't hold its task any more, and
             // then the store refuses what this says of the task.
             Err(error) if error.kind() == ErrorKind::Cancelled => AttemptEnd::HandedBack { due_at: now },

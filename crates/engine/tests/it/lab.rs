@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, Error, ErrorCode, Health, Plugin, PluginName, Result, Runtime,
+    Action, ActionName, Annotations, Call, Error, ErrorCode, Health, Plugin, PluginName, Reply, Result,
+    ResultForm, Runtime, Span,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -141,9 +142,9 @@ impl Runtime for Lab {
         }
     }
 
-    async fn call(&self, call: Call) -> Result<Value> {
+    async fn call(&self, call: Call) -> Result<Reply<Value>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        match call.action.as_str() {
+        let result = match call.action.as_str() {
             "echo" | "strict" => Ok(call.payload),
             "write" => Ok(json!({ "written": call.execution_id })),
             "wait" | "waitAndWrite" => self.wait().await,
@@ -155,7 +156,8 @@ impl Runtime for Lab {
             "fail" => Err(failure(&call.payload)),
             "misfit" => Ok(json!({ "y": "a private result" })),
             _ => Err(Error::not_found("action")),
-        }
+        };
+        result.map(Reply::Done)
     }
 }
 
@@ -176,6 +178,9 @@ fn plugin(name: &str, actions: Vec<Action>, max_concurrency: u16) -> Plugin {
         description: String::new(),
         version: "1.0.0".to_owned(),
         actions,
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        resource_templates: Vec::new(),
         max_concurrency,
     }
 }
@@ -187,7 +192,9 @@ fn action(name: &str, annotations: Annotations) -> Action {
         description: String::new(),
         input_schema: json!({ "type": "object" }),
         output_schema: None,
+        result_form: ResultForm::Value,
         annotations,
+        span: Span::Short,
         timeout: Duration::from_secs(60),
     }
 }

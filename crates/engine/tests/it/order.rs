@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use engine::{TaskRequest, Worker};
 use model::{
     Action, ActionName, Annotations, Call, Clock as _, Health, Plugin, PluginName, Principal, Priority,
-    Result, Runtime, Tags, TaskTitle, Timestamp,
+    Reply, Result, ResultForm, Runtime, Span, Tags, TaskTitle, Timestamp,
 };
 use parking_lot::Mutex;
 use rstest::rstest;
@@ -39,7 +39,9 @@ impl Runtime for Starts {
             description: String::new(),
             input_schema: json!({ "type": "object" }),
             output_schema: None,
+            result_form: ResultForm::Value,
             annotations: Annotations::PURE,
+            span: Span::Short,
             timeout: Duration::from_secs(60),
         };
         vec![Plugin {
@@ -48,6 +50,9 @@ impl Runtime for Starts {
             description: String::new(),
             version: "1.0.0".to_owned(),
             actions: vec![note],
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            resource_templates: Vec::new(),
             max_concurrency: 100,
         }]
     }
@@ -56,10 +61,10 @@ impl Runtime for Starts {
         Health::Healthy
     }
 
-    async fn call(&self, call: Call) -> Result<Value> {
+    async fn call(&self, call: Call) -> Result<Reply<Value>> {
         let name = call.payload["name"].as_str().unwrap_or_default();
         self.0.lock().push(name.to_owned());
-        Ok(json!({}))
+        Ok(Reply::Done(json!({})))
     }
 }
 

@@ -8,8 +8,9 @@ use std::{
 
 use engine::{CallRequest, Client, Executed, Listing, PageQuery, Settings};
 use model::{
-    ActionName, Credential, Direction, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, KeyId,
-    PageLimit, PluginName, Principal, Result, Role, Scopes, Secret, SessionId, Sort, Source, Subject, UserId,
+    ActionName, Answers, Credential, Direction, Execution, ExecutionFilter, ExecutionOutcome,
+    ExecutionStatus, KeyId, LogReporter, PageLimit, PluginName, Principal, ProgressReporter, Result, Role,
+    Scopes, Secret, SessionId, Sort, Source, Subject, UserId,
 };
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -154,6 +155,9 @@ pub(crate) fn request(plugin: &str, action: &str, payload: Option<Value>) -> Cal
         plugin: PluginName::parse(plugin).unwrap(),
         action: ActionName::parse(action).unwrap(),
         payload,
+        answers: Answers::default(),
+        progress: ProgressReporter::default(),
+        log: LogReporter::default(),
         source: Source::Rest,
     }
 }

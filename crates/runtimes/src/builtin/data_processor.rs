@@ -40,6 +40,9 @@ impl DataProcessor {
                 describe::transform()?,
                 describe::aggregate()?,
             ],
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            resource_templates: Vec::new(),
             max_concurrency: 32,
         };
         Ok(Self { plugin })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{
     Action, ActionName, Annotations, Call, Error, ErrorCode, Plugin, PluginName, ProgressReporter, Result,
+    ResultForm, Span,
 };
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
@@ -30,6 +31,9 @@ impl Sample {
             description: "Small actions without effects, for trying things out.".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             actions: vec![echo_action()?, add_action()?, sleep_action()?, fail_action()?],
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            resource_templates: Vec::new(),
             max_concurrency: 1024,
         };
         Ok(Self { plugin })
@@ -62,7 +66,9 @@ fn echo_action() -> Result<Action> {
         description: "Gives the message back as it is.".into(),
         input_schema: schema::input(&message, &["message"], json!([{ "message": "Hello" }])),
         output_schema: Some(schema::whole(&message, &["message"])),
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: Duration::from_secs(5),
     })
 }
@@ -83,7 +89,9 @@ fn add_action() -> Result<Action> {
             json!([{ "a": 2, "b": 3 }, { "a": 0.5, "b": -1e3 }]),
         ),
         output_schema: Some(schema::whole(&sum, &["sum"])),
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: Duration::from_secs(5),
     })
 }
@@ -98,7 +106,9 @@ fn sleep_action() -> Result<Action> {
         description: "Waits for up to a minute, for trying out timeouts, cancellation and progress.".into(),
         input_schema: schema::input(&input, &["ms"], json!([{ "ms": 1 }])),
         output_schema: Some(schema::whole(&output, &["sleptMs"])),
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Varies,
         timeout: Duration::from_millis(MAX_SLEEP_MILLIS) + Duration::from_secs(5),
     })
 }
@@ -124,7 +134,9 @@ fn fail_action() -> Result<Action> {
         description: "Always fails, for trying out how failures are shown, recorded and retried.".into(),
         input_schema: schema::whole(&input, &[]),
         output_schema: None,
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: Duration::from_secs(5),
     })
 }

@@ -7,7 +7,7 @@ use runtimes::LlmProvider;
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{builtin_with, call},
+    fixture::{builtin_with, call, done},
     provider::{Provider, Script},
 };
 
@@ -97,10 +97,11 @@ async fn every_example_fits_its_schema_and_gives_a_result_that_fits_too(subject:
         let input = jsonschema::draft202012::new(&action.input_schema).unwrap();
         for example in examples(&action) {
             assert!(input.is_valid(&example), "{example}");
-            let result = subject
+            let replied = subject
                 .runtime
                 .call(call_of(&plugin, &action, example.clone()))
                 .await;
+            let result = done(replied);
             let result =
                 result.unwrap_or_else(|error| panic!("{}.{} {example}: {error:?}", plugin.name, action.name));
             let Some(schema) = &action.output_schema else {

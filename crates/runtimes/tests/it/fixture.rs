@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use model::{
-    ActionName, Call, Entropy, Error, ErrorKind, ExecutionId, PluginName, ProgressReporter, Result, Runtime,
+    ActionName, Answers, Call, Entropy, Error, ErrorKind, ExecutionId, LogReporter, PluginName,
+    ProgressReporter, Reply, Result, Runtime,
 };
 use runtimes::{Builtin, LlmSettings};
 use serde_json::Value;
@@ -37,13 +38,20 @@ pub(crate) fn call(tool: &str, payload: Value) -> Call {
         payload,
         timeout: Duration::from_secs(60),
         task: None,
+        answers: Answers::default(),
         progress: ProgressReporter::default(),
+        log: LogReporter::default(),
     }
 }
 
 /// Calls a built-in plugin.
 pub(crate) async fn run(tool: &str, payload: Value) -> Result<Value> {
-    builtin().call(call(tool, payload)).await
+    done(builtin().call(call(tool, payload)).await)
+}
+
+/// The result of a call that asks nothing.
+pub(crate) fn done(replied: Result<Reply<Value>>) -> Result<Value> {
+    replied.map(|reply| reply.done().expect("a call that asks nothing"))
 }
 
 /// The only path that a call was refused for.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use engine::{CallRequest, Engine, Executed, PluginView as Held};
 use model::{
-    Action, ActionName, Annotations, CallStatistics, ExecutionId, Health, PluginName, Source, Timestamp,
+    Action, ActionName, Annotations, Answers, CallStatistics, ExecutionId, Health, LogReporter, PluginName,
+    ProgressReporter, Source, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,6 +48,9 @@ impl From<Execute> for CallRequest {
             plugin,
             action,
             payload: payload.map(Value::Object),
+            answers: Answers::default(),
+            progress: ProgressReporter::default(),
+            log: LogReporter::default(),
             source: Source::Rest,
         }
     }

@@ -4,7 +4,8 @@ use std::{future::pending, time::Duration};
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, CallTry, ExecutionId, Health, Plugin, PluginName, Result, Runtime,
+    Action, ActionName, Annotations, Call, CallTry, ExecutionId, Health, Plugin, PluginName, Reply, Result,
+    ResultForm, Runtime, Span,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -75,12 +76,12 @@ impl Runtime for Workshop {
         Health::Healthy
     }
 
-    async fn call(&self, call: Call) -> Result<Value> {
+    async fn call(&self, call: Call) -> Result<Reply<Value>> {
         let (end, ended) = oneshot::channel();
         self.begun.lock().extend(call.task);
         self.calls.lock().push(Going { call, end });
         match ended.await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map(Reply::Done),
             Err(_) => pending().await,
         }
     }
@@ -93,6 +94,9 @@ fn plugin(name: &str, actions: Vec<Action>, max_concurrency: u16) -> Plugin {
         description: String::new(),
         version: "1.0.0".to_owned(),
         actions,
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        resource_templates: Vec::new(),
         max_concurrency,
     }
 }
@@ -104,7 +108,9 @@ fn action(name: &str, annotations: Annotations) -> Action {
         description: String::new(),
         input_schema: json!({ "type": "object" }),
         output_schema: None,
+        result_form: ResultForm::Value,
         annotations,
+        span: Span::Short,
         timeout: Duration::from_secs(60),
     }
 }

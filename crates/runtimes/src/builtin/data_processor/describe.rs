@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Action, ActionName, Annotations, Result};
+use model::{Action, ActionName, Annotations, Result, ResultForm, Span};
 use serde_json::{Map, Value, json};
 
 use super::{MAX_FIELD_CHARS, MAX_FIELDS, MAX_NUMBERS, MAX_ROWS, MAX_STEPS, aggregate, schema, summary};
@@ -43,7 +43,9 @@ pub(super) fn process() -> Result<Action> {
             .into(),
         input_schema: schema::input(&input, &["data"], examples),
         output_schema: Some(statistics_schema()),
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: TIMEOUT,
     })
 }
@@ -114,7 +116,9 @@ pub(super) fn transform() -> Result<Action> {
             .into(),
         input_schema: schema::input(&input, &["rows", "operations"], examples),
         output_schema: Some(schema::whole(&output, &["count", "rows"])),
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: TIMEOUT,
     })
 }
@@ -238,7 +242,9 @@ pub(super) fn aggregate() -> Result<Action> {
             .into(),
         input_schema: schema::input(&input, &["rows", "aggregations"], examples),
         output_schema: Some(schema::whole(&output, &["count", "groups"])),
+        result_form: ResultForm::Value,
         annotations: Annotations::PURE,
+        span: Span::Short,
         timeout: TIMEOUT,
     })
 }

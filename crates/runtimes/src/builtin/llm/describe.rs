@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Action, ActionName, Annotations, Plugin, PluginName, Result};
+use model::{Action, ActionName, Annotations, Plugin, PluginName, Result, ResultForm, Span};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -24,6 +24,9 @@ pub(super) fn plugin(default_provider: LlmProvider) -> Result<Plugin> {
             .into(),
         version: env!("CARGO_PKG_VERSION").into(),
         actions: vec![chat(default_provider)?, complete(default_provider)?],
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        resource_templates: Vec::new(),
         max_concurrency: 64,
     })
 }
@@ -52,7 +55,9 @@ fn chat(default_provider: LlmProvider) -> Result<Action> {
         description: "Gives a language model's next message in a conversation.".into(),
         input_schema: schema::input(&with_options(own, default_provider), &["messages"], examples),
         output_schema: Some(reply()),
+        result_form: ResultForm::Value,
         annotations: Annotations::REMOTE,
+        span: Span::Varies,
         timeout: TIMEOUT,
     })
 }
@@ -73,7 +78,9 @@ fn complete(default_provider: LlmProvider) -> Result<Action> {
         description: "Gives a language model's answer to a single prompt.".into(),
         input_schema: schema::input(&with_options(own, default_provider), &["prompt"], examples),
         output_schema: Some(reply()),
+        result_form: ResultForm::Value,
         annotations: Annotations::REMOTE,
+        span: Span::Varies,
         timeout: TIMEOUT,
     })
 }

@@ -12,7 +12,7 @@ use runtimes::LlmProvider;
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{builtin_with, call},
+    fixture::{builtin_with, call, done},
     provider::{Provider, Script},
 };
 
@@ -60,5 +60,5 @@ async fn ask(provider: LlmProvider, scripts: impl IntoIterator<Item = Script>) -
     let result = builtin_with(server.settings(provider))
         .call(question(60_000))
         .await;
-    (result, server)
+    (done(result), server)
 }

@@ -1,13 +1,12 @@
 //! What is sent and how answers are read.
 
-use model::Result;
 use rstest::rstest;
 use runtimes::LlmProvider;
 use serde_json::{Value, json};
 
 use super::{OPENAI_REPLY, ask, reply_of};
 use crate::{
-    fixture::{builtin_with, call, refused_path},
+    fixture::{builtin_with, call, done, refused_path},
     provider::{KEY, Provider, Script, Seen},
 };
 
@@ -146,9 +145,9 @@ async fn what_can_not_be_asked_is_refused_before_anything_is_sent(
     #[case] path: &str,
 ) {
     let server = Provider::start([Script::silent()]).await;
-    let refused: Result<Value> = builtin_with(server.settings(LlmProvider::OpenAi))
+    let refused = builtin_with(server.settings(LlmProvider::OpenAi))
         .call(call(tool, payload))
         .await;
-    assert_eq!(refused_path(refused), path);
+    assert_eq!(refused_path(done(refused)), path);
     assert!(server.seen().await.is_empty());
 }

@@ -1,15 +1,6 @@
-//! What sets the call of a task apart from others.
+//! What comes of the call of a task.
 
-use model::{CallTry, Error, Execution, ProgressReporter, Result};
-
-/// Which try of a task a call is, if it is one.
-#[derive(Default)]
-pub(crate) struct Trial {
-    /// Which.
-    pub(crate) call_try: Option<CallTry>,
-    /// Who hears of its progress.
-    pub(crate) progress: ProgressReporter,
-}
+use model::{Error, Execution, Reply, Result};
 
 /// A try of a task, over.
 #[derive(Debug)]
@@ -18,8 +9,8 @@ pub(crate) struct Attempted {
     pub(crate) execution: Option<Execution>,
     /// Whether the history holds the call as running already.
     pub(crate) is_recorded: bool,
-    /// How it went; the result is the execution's.
-    pub(crate) outcome: Result<()>,
+    /// How it went; the result is the execution's. A call that asks is in the history as one that failed.
+    pub(crate) outcome: Result<Reply<()>>,
 }
 
 impl Attempted {
