@@ -29,6 +29,12 @@ impl Content {
         matches!(kind, "text" | "image" | "audio" | "resource_link" | "resource").then_some(Self(block))
     }
 
+    /// One member of the block.
+    #[must_use]
+    pub fn get(&self, member: &str) -> Option<&Value> {
+        self.0.get(member)
+    }
+
     /// The block's `type`.
     #[must_use]
     pub fn kind(&self) -> &str {

@@ -1,6 +1,8 @@
 //! What a request is refused with.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+
+use crate::revision::Revision;
 
 /// The codes of JSON-RPC 2.0 and of MCP that a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +43,28 @@ impl ErrorCode {
             Self::UnsupportedVersion => -32_022,
         }
     }
+
+    /// The number that says the same in a revision: some codes came, some went.
+    #[must_use]
+    pub fn number_in(self, revision: Revision) -> i64 {
+        let said = match self {
+            Self::ResourceNotFound if revision.is_stateless() => Self::InvalidParams,
+            Self::HeaderMismatch | Self::UnsupportedVersion if !revision.is_stateless() => {
+                Self::InvalidRequest
+            }
+            Self::MissingCapability if !revision.is_stateless() => Self::InvalidParams,
+            Self::Parse
+            | Self::InvalidRequest
+            | Self::MethodNotFound
+            | Self::InvalidParams
+            | Self::Internal
+            | Self::ResourceNotFound
+            | Self::HeaderMismatch
+            | Self::MissingCapability
+            | Self::UnsupportedVersion => self,
+        };
+        said.number()
+    }
 }
 
 /// Why a request has no result. The message is for the client and holds no internals.
@@ -76,6 +100,26 @@ impl RpcError {
     #[must_use]
     pub fn internal() -> Self {
         Self::new(ErrorCode::Internal, "the server failed; its log has the reason")
+    }
+
+    /// Says that the request needs capabilities that its client hasn't declared, in the form in which a client declares
+    /// them: `{"sampling": {}}`.
+    #[must_use]
+    pub fn missing_capabilities(required: Map<String, Value>) -> Self {
+        let names: Vec<&str> = required.keys().map(String::as_str).collect();
+        let message = format!(
+            "this needs a client that declares the capability: {}",
+            names.join(", ")
+        );
+        Self::new(ErrorCode::MissingCapability, message)
+            .with_data(json!({ "requiredCapabilities": required }))
+    }
+
+    /// Says that there is no such method in the revision spoken.
+    #[must_use]
+    pub fn method_not_found(method: &str) -> Self {
+        let shown: String = method.chars().take(100).collect();
+        Self::new(ErrorCode::MethodNotFound, format!("Method not found: {shown}"))
     }
 
     /// Adds data.

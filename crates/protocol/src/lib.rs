@@ -12,6 +12,14 @@ mod question;
 mod context;
 mod handler;
 mod sessions;
+mod methods;
+mod jsonrpc;
+mod params;
+mod requirement;
+mod shared;
+mod render;
+mod dispatch;
+mod http;
 
 pub use catalogue::{
     CacheScope, Cached, Completion, CompletionRequest, HeaderParameter, Implementation, Listed, Prompt,
@@ -24,6 +32,8 @@ pub use handler::{
     Change, Changes, Handler, Page, PromptCall, Reply, ResourceCall, SubscriptionFilter, TaskHandle,
     TaskState, TaskStatus, ToolCall, ToolReply,
 };
+pub use http::{Body, McpService};
+pub use methods::{METHODS, Method, MethodRow};
 pub use question::{Answers, Question, QuestionKind, Questions};
 pub use revision::Revision;
 pub use seal::Seal;
@@ -31,3 +41,4 @@ pub use sessions::{
     Batch, ClientAnswer, Full, Interests, LocalSessions, MAX_SUBSCRIPTIONS, SessionKey, Sessions, Standing,
     StreamKey, Weight,
 };
+pub use shared::{Clock, Host, Limits, Random};
