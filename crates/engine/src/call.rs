@@ -2,27 +2,27 @@
 
 mod attempted;
 mod failure;
+mod guard;
 mod outcome;
 mod entry;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
 use model::{
     ActionName, Answers, CallTry, Error, ExecutionId, LogReporter, Permission, PluginName, Principal,
     ProgressReporter, Reply, Result, Source, UserId,
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     parts::{Client, Engine},
-    registry::{Extent, Held, Ready, overloaded},
+    registry::{Extent, Held, Ready},
 };
 pub(crate) use attempted::Attempted;
 use entry::Entry;
-pub(crate) use failure::{as_plugin_failure, timed_out};
-pub(crate) use outcome::{RESULT_EXTENT, require_askable, unanswered};
+pub(crate) use guard::guarded;
+pub(crate) use outcome::{RESULT_EXTENT, is_block, require_askable, unanswered};
 
 /// How deep a payload may be; the reader of JSON and the stores go deeper.
 const PAYLOAD_LEVELS: usize = 64;
@@ -205,24 +205,27 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Lets closing the engine wait for what is done until the answer is dropped.
+    ///
+    /// # Errors
+    /// `Unavailable` when the engine is being closed.
+    pub(crate) fn running(&self) -> Result<TaskTrackerToken> {
+        entry::running(&self.parts)
+    }
+}
+
 /// Waits for a turn, records what must be recorded before, calls, and checks what comes back.
 async fn perform(entry: &mut Entry, held: &Held, ready: &Ready, limits: Limits) -> Result<Reply<Value>> {
-    let turn = timeout(limits.turn, held.gate.enter()).await;
-    let turn = turn.unwrap_or_else(|_elapsed| Err(overloaded()))?;
+    let turn = held.turn(limits.turn).await?;
     let call = entry.call(limits.call);
     if !ready.is_read_only {
         entry.open().await?;
     }
     entry.note_made();
-    // Made inside, so that a panic before the first await is caught too.
-    let running = AssertUnwindSafe(async { held.runtime.call(call).await }).catch_unwind();
-    let outcome = timeout(limits.call, running).await;
+    let reply = guarded(limits.call, "payload", async { held.runtime.call(call).await }).await;
     drop(turn);
-    let reply = match outcome {
-        Ok(Ok(outcome)) => outcome.map_err(|error| as_plugin_failure(error, "payload"))?,
-        Ok(Err(_panic)) => return Err(Error::bug("a plugin panicked")),
-        Err(_elapsed) => return Err(timed_out(limits.call)),
-    };
+    let reply = reply?;
     outcome::require_acceptable(ready, &reply)?;
     Ok(reply)
 }

@@ -1,17 +1,22 @@
 //! The plugins that this server holds, made ready to be called.
 
+mod address;
+mod directory;
 mod extent;
 mod gate;
 mod schema;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use model::{Action, ActionName, Error, Plugin, PluginName, Result, ResultForm, Runtime};
+use model::{
+    Action, ActionName, Error, Plugin, PluginName, Result, ResultForm, Runtime, TOOL_NAME_SEPARATOR, ToolName,
+};
 use serde_json::Value;
+use tokio::{sync::SemaphorePermit, time::timeout};
 
+use directory::Directory;
 pub(crate) use extent::{Excess, Extent};
-use gate::Gate;
-pub(crate) use gate::overloaded;
+use gate::{Gate, overloaded};
 pub(crate) use schema::Schema;
 
 /// How large and how deep a schema may be: enough for any tool, and bounded work to compile.
@@ -25,6 +30,16 @@ pub(crate) struct Registry {
     held: HashMap<PluginName, Held>,
     /// Sorted.
     names: Vec<PluginName>,
+    directory: Directory,
+}
+
+/// An action as a tool.
+#[derive(Clone, Debug)]
+pub struct ToolView {
+    /// Its name among all plugins.
+    pub name: ToolName,
+    /// What it can do.
+    pub action: Action,
 }
 
 /// One plugin, and how it is called.
@@ -34,12 +49,16 @@ pub(crate) struct Held {
     /// Calls it.
     pub(crate) runtime: Arc<dyn Runtime>,
     /// Lets in as many calls at once as it can take.
-    pub(crate) gate: Gate,
+    gate: Gate,
     actions: HashMap<ActionName, Ready>,
+    /// Its actions, in the order in which it holds them.
+    tools: Vec<Arc<ToolView>>,
 }
 
 /// One action, made ready.
 pub(crate) struct Ready {
+    /// What it says of itself.
+    pub(crate) tool: Arc<ToolView>,
     /// What its payload must be.
     pub(crate) input: Schema,
     /// What its result must be.
@@ -56,11 +75,13 @@ impl Registry {
     /// Takes the plugins of all runtimes and compiles their schemas.
     ///
     /// # Errors
-    /// `Invalid` for two plugins, or two actions of one plugin, whose names differ by case at most; for a schema
-    /// that doesn't compile, an input schema that isn't of type object, and for limits of zero.
+    /// `Invalid` for two plugins, or two actions or prompts of one plugin, whose names differ by case at most; for a
+    /// name of a tool or prompt that is too long with its plugin's; for a schema that doesn't compile, an input schema
+    /// that isn't of type object, and for limits of zero; for an address that leads to resources of two plugins.
     pub(crate) fn new(runtimes: &[Arc<dyn Runtime>]) -> Result<Self> {
         let mut held = HashMap::new();
         let mut folded = HashMap::new();
+        let mut directory = Directory::default();
         for runtime in runtimes {
             for plugin in runtime.plugins() {
                 let name = plugin.name.clone();
@@ -69,12 +90,17 @@ impl Registry {
                         format!("has the same name as {other}; names must differ by more than case");
                     return Err(Error::invalid(name.to_string(), message));
                 }
+                directory.add(&plugin)?;
                 held.insert(name, Held::new(plugin, Arc::clone(runtime))?);
             }
         }
         let mut names: Vec<_> = held.keys().cloned().collect();
         names.sort();
-        Ok(Self { held, names })
+        Ok(Self {
+            held,
+            names,
+            directory,
+        })
     }
 
     /// Looks a plugin up.
@@ -85,6 +111,11 @@ impl Registry {
     /// Every plugin, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
         self.names.iter().filter_map(|name| self.held.get(name))
+    }
+
+    /// The plugin that answers for the address of a resource, if there is one.
+    pub(crate) fn find_by_address(&self, uri: &str) -> Option<&Held> {
+        self.find(self.directory.owner_of(uri)?)
     }
 
     /// The plugins that take fewer than `wanted` more calls at this moment, and how many they take.
@@ -112,7 +143,12 @@ impl Held {
                 "must take at least one call at once",
             ));
         }
+        for prompt in &plugin.prompts {
+            require_short(&plugin.name, prompt.name.as_str())
+                .map_err(|error| error.under(&format!("{}.{}", plugin.name, prompt.name)))?;
+        }
         let mut actions = HashMap::with_capacity(plugin.actions.len());
+        let mut tools = Vec::with_capacity(plugin.actions.len());
         let mut folded = HashMap::with_capacity(plugin.actions.len());
         for action in &plugin.actions {
             let path = || format!("{}.{}", plugin.name, action.name);
@@ -125,7 +161,8 @@ impl Held {
                     "differs from another action by case at most",
                 ));
             }
-            let ready = Ready::new(action).map_err(|error| error.under(&path()))?;
+            let ready = Ready::new(&plugin.name, action).map_err(|error| error.under(&path()))?;
+            tools.push(Arc::clone(&ready.tool));
             actions.insert(action.name.clone(), ready);
         }
         Ok(Self {
@@ -133,7 +170,22 @@ impl Held {
             plugin: Arc::new(plugin),
             runtime,
             actions,
+            tools,
         })
+    }
+
+    /// Its actions, in the order in which it holds them.
+    pub(crate) fn tools(&self) -> &[Arc<ToolView>] {
+        &self.tools
+    }
+
+    /// Waits for a turn, which ends when the answer is dropped.
+    ///
+    /// # Errors
+    /// `Overloaded` when as many are waiting as may, or none comes within `limit`.
+    pub(crate) async fn turn(&self, limit: Duration) -> Result<SemaphorePermit<'_>> {
+        let turn = timeout(limit, self.gate.enter()).await;
+        turn.unwrap_or_else(|_elapsed| Err(overloaded()))
     }
 
     /// Looks an action up.
@@ -143,7 +195,8 @@ impl Held {
 }
 
 impl Ready {
-    fn new(action: &Action) -> Result<Self> {
+    fn new(plugin: &PluginName, action: &Action) -> Result<Self> {
+        require_short(plugin, action.name.as_str())?;
         if action.timeout.is_zero() {
             return Err(Error::invalid("timeout", "must be longer than nothing"));
         }
@@ -156,7 +209,16 @@ impl Ready {
                 .map_err(|error| error.under(path))
         };
         let output = action.output_schema.as_ref();
+        let name = ToolName {
+            plugin: plugin.clone(),
+            action: action.name.clone(),
+        };
+        let tool = ToolView {
+            name,
+            action: action.clone(),
+        };
         Ok(Self {
+            tool: Arc::new(tool),
             input: compile(&action.input_schema, "inputSchema")?,
             output: output.map(|schema| compile(schema, "outputSchema")).transpose()?,
             result_form: action.result_form,
@@ -164,6 +226,19 @@ impl Ready {
             is_read_only: action.annotations.read_only,
         })
     }
+}
+
+/// Refuses a name that isn't short enough with its plugin's before it.
+fn require_short(plugin: &PluginName, name: &str) -> Result<()> {
+    let chars = plugin.as_str().len() + TOOL_NAME_SEPARATOR.len() + name.len();
+    if chars <= ToolName::MAX_CHARS {
+        return Ok(());
+    }
+    let message = format!(
+        "must have at most {} characters with its plugin's name",
+        ToolName::MAX_CHARS
+    );
+    Err(Error::invalid("", message))
 }
 
 fn require_extent(schema: &Value) -> Result<()> {

@@ -42,10 +42,10 @@ pub use id::{
 pub use idempotency::{Claim, IdempotencyKey, IdempotencyStore, RequestDigest};
 pub use key::{ApiKey, KeyChange, KeyHash, KeyName, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage};
 pub use limit::{Decision, LimitKey, Quota, RateLimiter};
+pub use name::{ActionName, PluginName, PromptName, TOOL_NAME_SEPARATOR, ToolName};
 pub use observe::{NoObserver, Observation, Observer};
 pub use page::{Direction, Page, PageLimit, PageRequest, Position, Sort, SortValue};
 pub use permission::{CredentialRule, Permission, Rule};
-pub use name::{ActionName, PluginName, PromptName, TOOL_NAME_SEPARATOR, ToolName};
 pub use plugin::{
     Action, Annotations, Call, CallTry, CompletionCall, CompletionSubject, Health, Plugin, PromptCall,
     ResourceCall, ResultForm, Runtime, Span, Suggestions,
@@ -54,7 +54,7 @@ pub use principal::{Credential, Principal, Subject};
 pub use prompt::{FilledPrompt, Prompt, PromptArgument, PromptMessage, Speaker};
 pub use question::{Answers, Question, QuestionKind, Questions, Reply};
 pub use report::{LogLevel, LogMessage, LogReporter, Progress, ProgressReporter};
-pub use resource::{Resource, ResourceBody, ResourcePart, ResourceTemplate};
+pub use resource::{OWN_SCHEME, Resource, ResourceBody, ResourcePart, ResourceTemplate};
 pub use role::Role;
 pub use schedule::{CatchUp, Recurrence, RecurrenceChange};
 pub use scope::{Scope, Scopes};
@@ -63,8 +63,8 @@ pub use security::{SecurityEvent, SecurityEventKind};
 pub use session::{CheckedPassword, Renewal, Rotation, Session, SessionStore, SignInFailures, TokenDigest};
 pub use store::Store;
 pub use task::{
-    AttemptEnd, Cancelled, ClaimRequest, Claimed, ClaimedTask, Hold, Inquiry, Job, Lease, NewTask, Patience, Priority,
-    QueueDepth, Released, ScheduleStore, Settled, Standing, Submitted, Tag, Tags, Task, TaskChange,
+    AttemptEnd, Cancelled, ClaimRequest, Claimed, ClaimedTask, Hold, Inquiry, Job, Lease, NewTask, Patience,
+    Priority, QueueDepth, Released, ScheduleStore, Settled, Standing, Submitted, Tag, Tags, Task, TaskChange,
     TaskCount, TaskDescription, TaskEnding, TaskEvent, TaskFilter, TaskKind, TaskOverview, TaskQueue,
     TaskSort, TaskStatus, TaskStore, TaskTitle, Timing, UniqueKey,
 };

@@ -1,10 +1,13 @@
 //! Resources: what a plugin lets be read, each by an address.
 
+/// The scheme of this server's own resources, which no plugin's address may have.
+pub const OWN_SCHEME: &str = "mcp-server";
+
 /// One resource of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Where it is: an absolute URI, which no other resource of any plugin has. Never of the scheme `mcp-server`,
-    /// which is this server's own.
+    /// Where it is: an absolute URI, which no other resource of any plugin has. Never of the scheme
+    /// [`OWN_SCHEME`].
     pub uri: String,
     /// Its name, for programs.
     pub name: String,

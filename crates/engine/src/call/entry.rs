@@ -71,12 +71,7 @@ impl Entry {
         client: &Client,
         call_try: Option<CallTry>,
     ) -> Result<Self> {
-        let running = parts.tasks.token();
-        if parts.tasks.is_closed() {
-            return Err(Error::unavailable(
-                "the server is stopping and takes no more calls",
-            ));
-        }
+        let running = running(parts)?;
         let id = ExecutionId::generate(parts.ids.as_ref());
         let (plugin, action) = (request.plugin.clone(), request.action.clone());
         let draft = Execution {
@@ -342,6 +337,20 @@ impl Drop for Entry {
             Err(_gone) => tracing::warn!(execution = %id, "a call was dropped outside of the runtime"),
         }
     }
+}
+
+/// Lets closing the engine wait for a call.
+///
+/// # Errors
+/// `Unavailable` when the engine is being closed.
+pub(super) fn running(parts: &Parts) -> Result<TaskTrackerToken> {
+    let running = parts.tasks.token();
+    if parts.tasks.is_closed() {
+        return Err(Error::unavailable(
+            "the server is stopping and takes no more calls",
+        ));
+    }
+    Ok(running)
 }
 
 /// A call that has begun, without what only the history needs.

@@ -7,15 +7,15 @@ use model::{Error, ErrorCode, ErrorKind};
 /// The most characters of a plugin's error message that are kept and shown.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
-/// Says that an action took too long.
-pub(crate) fn timed_out(limit: Duration) -> Error {
+/// Says that a plugin took too long.
+pub(super) fn timed_out(limit: Duration) -> Error {
     let message = format!("the action took longer than its limit of {limit:?}");
     Error::new(ErrorCode::PluginTimedOut, message)
 }
 
 /// Lets a plugin fail as a plugin, and as nothing else: what it says of credentials, limits or the like is
 /// about its own dealings, never about the caller's with this server. What it refuses lies below `subject`.
-pub(crate) fn as_plugin_failure(error: Error, subject: &str) -> Error {
+pub(super) fn as_plugin_failure(error: Error, subject: &str) -> Error {
     let code = match error.kind() {
         ErrorKind::Invalid => return bounded(error).under(subject),
         ErrorKind::NotFound | ErrorKind::PluginFailed | ErrorKind::PluginUnavailable | ErrorKind::Bug => {

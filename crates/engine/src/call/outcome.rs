@@ -11,14 +11,12 @@ pub(crate) const RESULT_EXTENT: Extent = Extent {
     levels: 64,
 };
 
-/// How large and how deep one question's parameters may be, and a plugin's notes: they travel through the caller.
-const QUESTION_EXTENT: Extent = Extent {
-    bytes: 64 * 1024,
+/// How large all that is asked at once may be together with the plugin's notes, which travel through the caller; and
+/// how deep each part.
+const ASKED_EXTENT: Extent = Extent {
+    bytes: 256 * 1024,
     levels: 32,
 };
-
-/// How much all that is asked at once may be.
-const MOST_ASKED_BYTES: usize = 256 * 1024;
 
 /// The most characters that an error shows of what is asked.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -93,19 +91,13 @@ pub(crate) fn require_askable(questions: &Questions) -> Result<()> {
     if let Some(mistake) = questions.mistake() {
         return Err(failed(mistake));
     }
-    let params = questions.asked.iter().map(|(_, question)| &question.params);
-    let values = params.flat_map(|params| params.values()).chain(&questions.state);
-    let mut bytes = 0;
-    for value in values {
-        if QUESTION_EXTENT.holds(value).is_err() {
-            return Err(failed("the plugin asks with more words than can be passed on"));
-        }
-        bytes += value.to_string().len();
-    }
-    if bytes > MOST_ASKED_BYTES {
-        return Err(failed("the plugin asks with more words than can be passed on"));
-    }
-    Ok(())
+    let params = questions
+        .asked
+        .iter()
+        .flat_map(|(_, question)| question.params.values());
+    ASKED_EXTENT
+        .holds_all(params.chain(&questions.state))
+        .map_err(|_excess| failed("the plugin asks with more words than can be passed on"))
 }
 
 /// Says what is asked to a caller that can't answer.

@@ -32,6 +32,22 @@ impl Extent {
         Ok(())
     }
 
+    /// Passes when each of several values has few enough levels, and all together few enough bytes.
+    pub(crate) fn holds_all<'a>(self, values: impl Iterator<Item = &'a Value> + Clone) -> Result<(), Excess> {
+        let mut bytes: usize = 0;
+        for value in values.clone() {
+            bytes = bytes.saturating_add(bytes_at_most(value, self.levels)?);
+        }
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let mut countdown = Countdown { left: self.bytes };
+        for value in values {
+            serde_json::to_writer(&mut countdown, value).map_err(|_full| Excess::Bytes)?;
+        }
+        Ok(())
+    }
+
     fn text_fits(self, value: &Value) -> bool {
         serde_json::to_writer(Countdown { left: self.bytes }, value).is_ok()
     }
@@ -107,6 +123,16 @@ mod tests {
         };
         assert_eq!(extent.holds(&nested(64)), Ok(()));
         assert_eq!(extent.holds(&nested(65)), Err(Excess::Levels));
+    }
+
+    #[test]
+    fn several_values_share_the_limit_of_bytes_and_not_that_of_levels() {
+        let values = [json!(["é"]), json!("\u{0}")];
+        let bytes = values.iter().map(|value| value.to_string().len()).sum();
+        assert_eq!(Extent { bytes, levels: 1 }.holds_all(values.iter()), Ok(()));
+        let bytes = bytes - 1;
+        let excess = Extent { bytes, levels: 1 }.holds_all(values.iter());
+        assert_eq!(excess, Err(Excess::Bytes));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Gate {
 }
 
 /// Says that no turn comes soon.
-pub(crate) fn overloaded() -> Error {
+pub(super) fn overloaded() -> Error {
     let message = "as many calls of this plugin are running and waiting as it can take; try again later";
     Error::new(ErrorCode::Overloaded, message).retry_after(Duration::from_secs(1))
 }
