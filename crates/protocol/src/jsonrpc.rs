@@ -79,7 +79,7 @@ pub(crate) struct Refusal {
 }
 
 impl Id {
-    fn read(value: &Value) -> Option<Self> {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
         value
             .as_i64()
             .map(Self::Integer)

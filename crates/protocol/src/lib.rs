@@ -19,6 +19,7 @@ mod requirement;
 mod shared;
 mod render;
 mod dispatch;
+mod legacy;
 mod http;
 
 pub use catalogue::{

@@ -68,7 +68,7 @@ pub struct Standing {
     pub log_level: Option<LogLevel>,
 }
 
-/// How much of an event stream is worth.
+/// What an event is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
     /// Progress or a log message: may be dropped when the client is slow.
@@ -156,7 +156,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// Opens a stream that can be resumed.
     async fn open_stream(&self, session: SessionKey) -> Result<StreamKey, Full>;
 
-    /// Adds an event to a stream; `Full` when it was dropped, or the stream is gone.
+    /// Adds an event to a stream; `Full` when it was dropped, or the stream is gone. An empty one of [`Weight::Last`] ends it silently.
     async fn append(&self, stream: StreamKey, weight: Weight, event: Bytes) -> Result<(), Full>;
 
     /// Begins to read a stream; gives a number for [`Self::read`]. Who read it before is superseded. `None` when there is no such stream (any more).

@@ -36,6 +36,11 @@ impl EventStream {
         if self.is_ended {
             return Err(Full);
         }
+        if event.is_empty() {
+            self.is_ended = weight == Weight::Last;
+            self.changed.notify_waiters();
+            return Ok(());
+        }
         while self.events.len() >= MAX_EVENTS || self.bytes.saturating_add(event.len()) > MAX_BYTES {
             let read_up_to = self.read_up_to;
             let Some(oldest) = self.events.pop_front_if(|event| event.0 <= read_up_to) else {

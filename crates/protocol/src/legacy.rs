@@ -1,0 +1,316 @@
+//! The older revisions over HTTP: sessions that begin with `initialize`, and streams that can be resumed.
+
+mod session;
+mod event;
+mod ask;
+mod call;
+mod initialize;
+mod replay;
+mod listen;
+mod exchange;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as Verb, Response, StatusCode, header, request::Parts};
+
+use crate::{
+    context::Outbox,
+    error::{ErrorCode, RpcError},
+    handler::Handler,
+    http::Body,
+    jsonrpc::{self, Id, Message, Request, error_message, result_message},
+    revision::Revision,
+    sessions::{ClientAnswer, Weight},
+    shared::Shared,
+};
+
+pub(crate) use call::Desk;
+pub(crate) use initialize::initialize;
+pub(crate) use listen::Listener;
+
+/// The header that names a session.
+const SESSION_ID: &str = "mcp-session-id";
+/// The header that names a revision.
+const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+/// The header that names the last event which a client saw.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Something that is said before a response.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// What it is worth.
+    pub(crate) weight: Weight,
+    /// A message of JSON-RPC.
+    pub(crate) message: Bytes,
+}
+
+/// Answers one HTTP request that speaks an older revision, or none yet.
+pub(crate) async fn handle<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    caller: H::Caller,
+    parts: &Parts,
+    body: Bytes,
+) -> Response<Body> {
+    let answered = match parts.method {
+        Verb::POST => post(shared, caller, &parts.headers, &body).await,
+        Verb::GET => get(shared, caller, &parts.headers).await,
+        Verb::DELETE => delete(shared, caller, &parts.headers).await,
+        _ => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            let allowed = HeaderValue::from_static("GET, POST, DELETE");
+            response.headers_mut().insert(header::ALLOW, allowed);
+            Ok(response)
+        }
+    };
+    answered.unwrap_or_else(|refused| refused.into_response())
+}
+
+/// Why an HTTP request has no better answer than its status.
+struct Refused {
+    status: StatusCode,
+    id: Option<Id>,
+    error: RpcError,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: ErrorCode, message: &str) -> Self {
+        let error = RpcError::new(code, message);
+        Self {
+            status,
+            id: None,
+            error,
+        }
+    }
+
+    fn bad(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, message)
+    }
+
+    fn into_response(self) -> Response<Body> {
+        let message = error_message(self.id.as_ref(), &self.error, Revision::LATEST_WITH_SESSIONS);
+        json(self.status, message)
+    }
+}
+
+/// A response of one JSON text.
+fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let never = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, never);
+    response
+}
+
+fn accepted() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// Tells whether the client takes event streams; one that says nothing takes everything.
+fn takes_streams(headers: &HeaderMap) -> bool {
+    let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
+    accepts.peek().is_none()
+        || accepts.any(|accept| {
+            let accept = accept.to_str().unwrap_or_default();
+            accept.split(',').any(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim();
+                ["text/event-stream", "text/*", "*/*"]
+                    .iter()
+                    .any(|taken| kind.eq_ignore_ascii_case(taken))
+            })
+        })
+}
+
+/// Opens the session that a request names.
+async fn enter<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    caller: H::Caller,
+    headers: &HeaderMap,
+) -> Result<Desk<H>, Refused> {
+    if let Some(version) = headers.get(PROTOCOL_VERSION) {
+        let revision = version.to_str().ok().and_then(Revision::find);
+        if revision.is_none_or(Revision::is_stateless) {
+            return Err(Refused::bad(
+                "`MCP-Protocol-Version` names no revision with sessions that is spoken here",
+            ));
+        }
+    }
+    let id = headers.get(SESSION_ID);
+    let id = id.ok_or_else(|| Refused::bad("`Mcp-Session-Id` is missing: begin with `initialize`"))?;
+    let gone = || {
+        let message = "Session not found: begin another with `initialize`";
+        Refused::new(StatusCode::NOT_FOUND, ErrorCode::InvalidRequest, message)
+    };
+    let principal = shared.handler.principal_of(&caller);
+    let id = id.to_str().map_err(|_| gone())?;
+    let session = session::open(&*shared.seal, &principal, id, (shared.clock)()).ok_or_else(gone)?;
+    let standing = shared.sessions.standing(session.key).await;
+    if standing.ended {
+        return Err(gone());
+    }
+    Ok(Desk {
+        shared: Arc::clone(shared),
+        session: Arc::new(session),
+        caller,
+        log_level: standing.log_level,
+    })
+}
+
+async fn post<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    caller: H::Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response<Body>, Refused> {
+    let refuse = |refusal: jsonrpc::Refusal| Refused {
+        status: StatusCode::BAD_REQUEST,
+        id: refusal.id,
+        error: refusal.error,
+    };
+    if jsonrpc::is_batch(body) {
+        let desk = enter(shared, caller, headers).await?;
+        if desk.session.revision != Revision::V2025_03_26 {
+            return Err(Refused::bad("this revision has no batches: send one message"));
+        }
+        let batch = jsonrpc::parse_batch(body).map_err(refuse)?;
+        return Ok(exchange::answer_batch(desk, batch, takes_streams(headers)).await);
+    }
+    match jsonrpc::parse(body).map_err(refuse)? {
+        Message::Request(request) if request.method == "initialize" => begin(shared, &caller, request),
+        Message::Request(request) => {
+            let desk = enter(shared, caller, headers).await?;
+            Ok(exchange::answer(desk, request, takes_streams(headers)).await)
+        }
+        message @ (Message::Notification(_) | Message::Response(_)) => {
+            let desk = enter(shared, caller, headers).await?;
+            take(&desk, message).await.map_err(|error| Refused {
+                status: StatusCode::BAD_REQUEST,
+                id: None,
+                error,
+            })?;
+            Ok(accepted())
+        }
+    }
+}
+
+fn begin<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    caller: &H::Caller,
+    request: Request,
+) -> Result<Response<Body>, Refused> {
+    let (session, result) = match initialize(shared, &request.params) {
+        Ok(begun) => begun,
+        Err(error) => {
+            let message = error_message(Some(&request.id), &error, Revision::LATEST_WITH_SESSIONS);
+            return Ok(json(StatusCode::OK, message));
+        }
+    };
+    let principal = shared.handler.principal_of(caller);
+    let id = session::seal(&*shared.seal, &principal, &session);
+    let id = id.and_then(|id| HeaderValue::try_from(id).ok());
+    let id = id.ok_or_else(|| Refused {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        id: Some(request.id.clone()),
+        error: RpcError::internal(),
+    })?;
+    let mut response = json(StatusCode::OK, result_message(&request.id, &result));
+    response.headers_mut().insert(SESSION_ID, id);
+    Ok(response)
+}
+
+/// Takes a message that wants no answer.
+///
+/// # Errors
+/// `InvalidRequest` for an answer that nobody waits for.
+pub(crate) async fn take<H: Handler>(desk: &Desk<H>, message: Message) -> Result<(), RpcError> {
+    let sessions = &desk.shared.sessions;
+    let session = desk.session.key;
+    match message {
+        Message::Notification(notification) if notification.method == "notifications/cancelled" => {
+            if let Some(id) = notification.params.get("requestId").and_then(Id::read) {
+                sessions.cancel(session, &call::running_name(&id)).await;
+            }
+            Ok(())
+        }
+        // `notifications/initialized` and the like: nothing here depends on them, and unknown ones are fine.
+        Message::Notification(_) | Message::Request(_) => Ok(()),
+        Message::Response(response) => {
+            let answer = match response.outcome {
+                Ok(serde_json::Value::Object(result)) => ClientAnswer::Result(result),
+                Ok(_) => return Err(RpcError::new(ErrorCode::InvalidRequest, "a result is an object")),
+                Err(error) => {
+                    let why = error.get("message").and_then(serde_json::Value::as_str);
+                    ClientAnswer::Refused(why.unwrap_or("without a reason").chars().take(500).collect())
+                }
+            };
+            let waited = match response.id {
+                Id::Text(id) => sessions.answer(session, &id, answer).await,
+                Id::Integer(_) => false,
+            };
+            let unknown = || RpcError::new(ErrorCode::InvalidRequest, "nobody waits for this answer");
+            waited.then_some(()).ok_or_else(unknown)
+        }
+    }
+}
+
+async fn get<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    caller: H::Caller,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Refused> {
+    if !takes_streams(headers) {
+        let message = "accept `text/event-stream`";
+        return Err(Refused::new(
+            StatusCode::NOT_ACCEPTABLE,
+            ErrorCode::InvalidRequest,
+            message,
+        ));
+    }
+    let desk = enter(shared, caller, headers).await?;
+    let sessions = Arc::clone(&shared.sessions);
+    let session = desk.session.key;
+    if let Some(seen) = headers.get(LAST_EVENT_ID).filter(|seen| !seen.is_empty()) {
+        let seen = seen
+            .to_str()
+            .ok()
+            .and_then(|seen| event::parse_event_id(session, seen));
+        let resumed = match seen {
+            Some((stream, seen)) => replay::follow(sessions, stream, seen, None).await,
+            None => None,
+        };
+        let gone =
+            || Refused::bad("`Last-Event-ID` names no stream that can be resumed: make the request again");
+        return Ok(exchange::event_stream(Body::stream(resumed.ok_or_else(gone)?)));
+    }
+    let context = desk.context(Outbox::default(), None);
+    let stop = shared.stop.clone();
+    let handler = Arc::clone(&shared.handler);
+    let listener = Listener::begin(handler, context, (sessions, session), stop).await;
+    let full = |_| {
+        let message = "too many clients listen; try later";
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, message)
+    };
+    Ok(exchange::event_stream(Body::stream(
+        listener.map_err(full)?.events(),
+    )))
+}
+
+async fn delete<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    caller: H::Caller,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Refused> {
+    let desk = enter(shared, caller, headers).await?;
+    shared
+        .sessions
+        .end(desk.session.key, desk.session.expires_at)
+        .await;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
