@@ -18,7 +18,7 @@ pub(crate) use crew::{AtWork, Slot, Slots, SlotsAside};
 pub(crate) use running::RunningAttempt;
 use running::RunningAttempts;
 pub(crate) use waiter::Waiter;
-use waiter::Waiters;
+use waiter::{Hears, Waiters};
 
 pub use crew::{WorkerHealth, WorkerState};
 
@@ -37,6 +37,7 @@ struct Wires {
     awaited: Awaited,
     running: RunningAttempts,
     waiters: Waiters,
+    watchers: Waiters,
     crew: Crew,
     /// Cancelled when this process begins no more tasks.
     stopping: CancellationToken,
@@ -97,7 +98,30 @@ impl QueueHandle {
 
     /// Begins to listen for the end of a task. To be called before the task is looked at.
     pub(crate) fn subscribe(&self, task: TaskId) -> Waiter {
-        Waiter::begin(self.clone(), task)
+        Waiter::begin(self.clone(), task, Hears::Ends)
+    }
+
+    /// Begins to listen for every change of a task. To be called before the task is looked at.
+    pub(crate) fn watch(&self, task: TaskId) -> Waiter {
+        Waiter::begin(self.clone(), task, Hears::Changes)
+    }
+
+    fn waiters(&self, hears: Hears) -> &Waiters {
+        match hears {
+            Hears::Ends => &self.0.waiters,
+            Hears::Changes => &self.0.watchers,
+        }
+    }
+
+    /// Wakes those who watch a task that has changed and hasn't ended. To be called once that is durable.
+    pub(crate) fn announce_change(&self, task: TaskId) {
+        self.0.watchers.wake(task);
+    }
+
+    /// Wakes those who wait for a task that waits for answers itself now. To be called once that is durable.
+    pub(crate) fn announce_question(&self, task: TaskId) {
+        self.0.waiters.wake(task);
+        self.0.watchers.wake(task);
     }
 
     /// Notes that a task is about to be kept that depends on these.
@@ -109,6 +133,7 @@ impl QueueHandle {
     /// on it, if it is known here that there are any. To be called once that is durable.
     pub(crate) fn announce_end(&self, task: TaskId) {
         self.0.waiters.wake(task);
+        self.0.watchers.wake(task);
         if self.0.awaited.take(task) {
             self.want_settling();
         }
@@ -119,6 +144,7 @@ impl QueueHandle {
     pub(crate) fn announce_cancelled(&self, tasks: &[TaskId]) {
         for task in tasks {
             self.0.waiters.wake(*task);
+            self.0.watchers.wake(*task);
         }
     }
 

@@ -6,6 +6,8 @@ mod submit;
 mod list;
 mod change;
 mod run;
+mod answer;
+mod watch;
 mod settle;
 mod backoff;
 mod progress;
@@ -22,6 +24,7 @@ pub use agenda::ClaimStep;
 pub use change::TaskUpdate;
 pub use run::TaskRun;
 pub use submit::TaskRequest;
+pub use watch::TaskWatch;
 pub use worker::Worker;
 
 impl Engine {

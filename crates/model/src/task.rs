@@ -1,6 +1,7 @@
 //! Tasks: work that is kept until it is done.
 
 mod text;
+mod inquiry;
 mod queue;
 mod standing;
 mod store;
@@ -14,11 +15,13 @@ use serde_json::Value;
 use crate::{
     execution::Failure,
     id::{TaskId, UserId},
-    plugin::{ActionName, PluginName, Progress},
+    name::{ActionName, PluginName},
+    report::Progress,
     schedule::Recurrence,
     time::Timestamp,
 };
 
+pub use inquiry::Inquiry;
 pub use queue::{
     ClaimRequest, Claimed, ClaimedTask, Hold, QueueDepth, Released, Settled, TaskEnding, TaskQueue,
 };
@@ -34,8 +37,8 @@ pub use text::{Tag, Tags, TaskDescription, TaskTitle, UniqueKey};
 #[serde(rename_all = "kebab-case")]
 pub enum TaskStatus {
     /// Not begun, or to be tried again. In: submitted; failed in a way that a retry may help; handed back by a
-    /// worker that stops; taken from one that died; asked for anew by a person. Out: claimed, cancelled, or
-    /// failed with what it depends on.
+    /// worker that stops; taken from one that died; asked for anew by a person; asking something itself. Out:
+    /// claimed, cancelled, or failed with what it depends on.
     Pending,
     /// A worker is at it and holds a lease, or a person said so. In: claimed; moved by hand. Out: every other state.
     InProgress,
@@ -239,6 +242,8 @@ pub struct Task {
     pub recurrence: Option<Recurrence>,
     /// The recurring task that it came of.
     pub schedule_id: Option<TaskId>,
+    /// What it asked last, with the answers so far; until it has ended.
+    pub inquiry: Option<Inquiry>,
     /// What its last attempt gave, once completed.
     pub result: Option<Value>,
     /// Why its last attempt failed, or why it is failed or cancelled.

@@ -266,6 +266,7 @@ impl Bench {
             end: AttemptEnd::Succeeded,
             execution: Some(call(claimed, now)?),
             failure: None,
+            inquiry: None,
             is_recorded: false,
             now,
         };

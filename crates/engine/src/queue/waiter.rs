@@ -1,4 +1,4 @@
-//! Those who wait for the end of a task.
+//! Those who wait for the end of a task, or watch it on its way.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -29,31 +29,42 @@ impl Waiters {
     }
 }
 
-/// Listens for the end of a task.
+/// What is listened for.
+#[derive(Clone, Copy)]
+pub(super) enum Hears {
+    /// That the task may have ended, or waits for answers.
+    Ends,
+    /// That anything of it may have changed.
+    Changes,
+}
+
+/// Listens for the end of a task, or for every change of it.
 pub(crate) struct Waiter {
     task: TaskId,
+    hears: Hears,
     /// Taken when dropped.
     receiver: Option<watch::Receiver<()>>,
     handle: QueueHandle,
 }
 
 impl Waiter {
-    pub(super) fn begin(handle: QueueHandle, task: TaskId) -> Self {
+    pub(super) fn begin(handle: QueueHandle, task: TaskId, hears: Hears) -> Self {
         let receiver = {
-            let mut waiting = handle.0.waiters.0.lock();
+            let mut waiting = handle.waiters(hears).0.lock();
             let sender = waiting.entry(task).or_insert_with(|| watch::Sender::new(()));
             Some(sender.subscribe())
         };
         Self {
             task,
+            hears,
             receiver,
             handle,
         }
     }
 
-    /// Waits until the task may have ended, since the last wait or the subscription, for `longest` at most; look
-    /// at the task then. On a store that other processes use too, ends over there aren't announced here: wait in
-    /// pieces.
+    /// Waits until what is listened for may have come about, since the last wait or the subscription, for `longest` at
+    /// most; look at the task then. On a store that other processes use too, what happens over there isn't announced
+    /// here: wait in pieces.
     pub(crate) async fn wait(&mut self, longest: Duration) {
         if let Some(receiver) = &mut self.receiver {
             // Whether it ended or the time is over, the task is looked at next.
@@ -64,7 +75,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut waiting = self.handle.0.waiters.0.lock();
+        let mut waiting = self.handle.waiters(self.hears).0.lock();
         // Given back under the lock, so that the last one to go sees that nobody is left.
         drop(self.receiver.take());
         if let Entry::Occupied(entry) = waiting.entry(self.task)
@@ -105,6 +116,26 @@ mod tests {
         let begun = tokio::time::Instant::now();
         waiter.wait(LONG).await;
         assert!(begun.elapsed() >= LONG);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_watches_hears_of_every_change_and_who_waits_of_the_end_alone() {
+        let handle = QueueHandle::default();
+        let (mut watching, mut waiting) = (handle.watch(task(1)), handle.subscribe(task(1)));
+        handle.announce_change(task(1));
+        let begun = tokio::time::Instant::now();
+        watching.wait(LONG).await;
+        assert!(begun.elapsed() < LONG);
+        waiting.wait(LONG).await;
+        assert!(begun.elapsed() >= LONG);
+        let begun = tokio::time::Instant::now();
+        handle.announce_question(task(1));
+        watching.wait(LONG).await;
+        waiting.wait(LONG).await;
+        handle.announce_end(task(1));
+        watching.wait(LONG).await;
+        waiting.wait(LONG).await;
+        assert!(begun.elapsed() < LONG);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::{
 };
 
 use model::{
-    Answers, AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, Failure, Job, LogReporter,
-    Observation, Principal, ProgressReporter, Reply, Result, Source, Task, TaskEnding,
+    AttemptEnd, CallTry, ClaimedTask, Error, ErrorCode, ErrorKind, ExecutionOutcome, Failure, Inquiry, Job,
+    LogReporter, Observation, Principal, ProgressReporter, Reply, Result, Source, Task, TaskEnding,
 };
 
 use super::{
@@ -35,15 +35,18 @@ pub(super) struct Attempt {
     engine: Engine,
     running: RunningAttempt,
     retry_count: u16,
+    /// What the task asked before, with the answers.
+    asked: Option<Inquiry>,
 }
 
 impl Attempt {
     /// Takes a claimed task on.
-    pub(super) fn new(engine: Engine, running: RunningAttempt, claimed: &ClaimedTask) -> Self {
+    pub(super) fn new(engine: Engine, running: RunningAttempt, claimed: &mut ClaimedTask) -> Self {
         Self {
             engine,
             running,
             retry_count: claimed.task.standing.retry_count,
+            asked: claimed.task.inquiry.take(),
         }
     }
 
@@ -116,7 +119,7 @@ impl Attempt {
                 plugin,
                 action,
                 payload: Some(payload.unwrap_or(own)),
-                answers: Answers::default(),
+                answers: self.asked.as_ref().map(Inquiry::answers).unwrap_or_default(),
                 progress,
                 log: LogReporter::default(),
                 source: Source::Task,
@@ -129,14 +132,14 @@ impl Attempt {
         })
     }
 
-    fn ending(&self, attempted: Attempted) -> TaskEnding {
+    fn ending(&self, mut attempted: Attempted) -> TaskEnding {
         let parts = &self.engine.parts;
         let now = parts.clock.now();
+        let inquiry = self.take_question(&mut attempted);
         let is_made = attempted.execution.is_some();
         let end = match &attempted.outcome {
-            Ok(Reply::Done(())) => AttemptEnd::Succeeded,
-            // Nobody can be asked on behalf of a task.
-            Ok(Reply::Asks(_)) => AttemptEnd::FailedForGood,
+            Ok(_) if inquiry.is_some() => AttemptEnd::Asked,
+            Ok(_) => AttemptEnd::Succeeded,
             // The call was cut off: by the end of the server, or since the attempt doesn't hold its task any more, and
             // then the store refuses what this says of the task.
             Err(error) if error.kind() == ErrorKind::Cancelled => AttemptEnd::HandedBack { due_at: now },
@@ -158,7 +161,30 @@ impl Attempt {
             failure: self.failure_without_call(&attempted, end),
             execution: attempted.execution,
             is_recorded: attempted.is_recorded,
+            inquiry,
             now,
+        }
+    }
+
+    /// What the task is to ask now, if the call asked something. When it can't be asked, the call has failed.
+    fn take_question(&self, attempted: &mut Attempted) -> Option<Inquiry> {
+        let outcome = std::mem::replace(&mut attempted.outcome, Ok(Reply::Done(())));
+        let questions = match outcome {
+            Ok(Reply::Asks(questions)) => questions,
+            other => {
+                attempted.outcome = other;
+                return None;
+            }
+        };
+        match Inquiry::after(self.asked.as_ref(), questions) {
+            Ok(inquiry) => Some(inquiry),
+            Err(error) => {
+                if let Some(execution) = &mut attempted.execution {
+                    execution.outcome = ExecutionOutcome::Failure(Failure::from(&error));
+                }
+                attempted.outcome = Err(error);
+                None
+            }
         }
     }
 

@@ -73,7 +73,7 @@ impl Engine {
             write.await?
         };
         let changed = changed.ok_or_else(no_such_task)?;
-        self.tell_of_end(&changed);
+        self.tell_of_change(&changed);
         Ok(changed)
     }
 
@@ -104,28 +104,36 @@ impl Engine {
         if let Some(attempt) = cancelled.running {
             self.parts.queue.stop_attempt(id, attempt);
         }
-        self.tell_of_end(&cancelled.task);
+        self.tell_of_change(&cancelled.task);
         Ok(cancelled.task)
     }
 
-    /// Makes a failed or cancelled task pending again, with all its retries and due now. It waits no more for those
-    /// that it depends on.
+    /// Makes a failed or cancelled task pending again, with all its retries and due now, as if nothing had been asked
+    /// yet. It waits for those of the tasks that it depends on that haven't ended.
     ///
     /// # Errors
     /// `NotFound`; `Forbidden` without the permission to call its plugin; `Conflict` when it is in another state, is
-    /// recurring, or its unique key is taken meanwhile.
+    /// recurring, its unique key is taken meanwhile, or a task that it depends on has failed or been cancelled: that
+    /// one is to be retried first.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<Task> {
         principal.require(&Permission::WriteTasks)?;
-        require_call_of(principal, &self.visible_task(principal, id).await?)?;
+        let task = self.visible_task(principal, id).await?;
+        require_call_of(principal, &task)?;
         let owner = visible_owner(principal)?;
+        // Before it waits for them: they may end right then.
+        self.parts.queue.note_dependencies(&task.depends_on);
         let retried = self.parts.store.retry_task(id, owner, self.parts.clock.now());
-        self.waking(retried).await?.ok_or_else(no_such_task)
+        let retried = self.waking(retried).await?.ok_or_else(no_such_task)?;
+        self.tell_of_change(&retried);
+        Ok(retried)
     }
 
-    /// Wakes who waits for a task that has ended.
-    fn tell_of_end(&self, task: &Task) {
+    /// Wakes who watches a task, and who waits for one that has ended.
+    fn tell_of_change(&self, task: &Task) {
         if task.standing.status.is_final() {
             self.parts.queue.announce_end(task.id);
+        } else {
+            self.parts.queue.announce_change(task.id);
         }
     }
 

@@ -127,6 +127,8 @@ impl Engine {
                 let _was_ours = parts.queue.stop_superseded(released.hold);
                 if released.status.is_final() {
                     parts.queue.announce_end(task);
+                } else {
+                    parts.queue.announce_change(task);
                 }
             }
             count += batch.len();

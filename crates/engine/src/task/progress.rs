@@ -32,11 +32,14 @@ impl Reports {
             };
             let now = engine.parts.clock.now();
             let kept = engine.parts.store.report_progress(running.hold(), progress, now);
-            if let Err(error) = kept.await {
-                if error.kind() == ErrorKind::Conflict {
-                    running.stop();
+            match kept.await {
+                Ok(()) => engine.parts.queue.announce_change(running.hold().task),
+                Err(error) => {
+                    if error.kind() == ErrorKind::Conflict {
+                        running.stop();
+                    }
+                    tracing::debug!(task = %running.hold().task, %error, "the progress of a task was not kept");
                 }
-                tracing::debug!(task = %running.hold().task, %error, "the progress of a task was not kept");
             }
             pause(KEEP_EVERY).await;
         }

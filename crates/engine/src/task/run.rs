@@ -28,8 +28,8 @@ pub struct TaskRun {
 
 impl Engine {
     /// Makes a pending job due now, and waits for its end, retries included, for up to `wait` and 60 s at most. One
-    /// that is running already is waited for. A caller that goes away leaves the task as it is. When this process
-    /// stops, one that hasn't begun is waited for no longer.
+    /// that is running already is waited for. A caller that goes away leaves the task as it is. One that waits for
+    /// answers is waited for no longer, and neither is, when this process stops, one that hasn't begun.
     ///
     /// # Errors
     /// `NotFound`, also when it is removed meanwhile; `Forbidden` without the permission to call its plugin;
@@ -42,11 +42,13 @@ impl Engine {
         let mut waiter = self.parts.queue.subscribe(id);
         let hastened = self.parts.store.hasten_task(id, owner, self.parts.clock.now());
         let mut task = self.waking(hastened).await?.ok_or_else(no_such_task)?;
+        self.parts.queue.announce_change(id);
         loop {
             let status = task.standing.status;
             let has_ended = status.is_final();
             let left = deadline.saturating_duration_since(Instant::now());
-            let is_in_vain = status == TaskStatus::Pending && self.parts.queue.is_stopping();
+            let is_held_up = task.standing.awaits_input || self.parts.queue.is_stopping();
+            let is_in_vain = status == TaskStatus::Pending && is_held_up;
             if has_ended || left.is_zero() || is_in_vain {
                 return Ok(TaskRun { task, has_ended });
             }

@@ -244,10 +244,11 @@ impl Worker {
             .any(|(plugin, room)| claimed.count_of(plugin) >= usize::from(*room));
         parts.queue.note_progress();
         let begun = claimed.tasks.len();
-        for task in claimed.tasks {
+        for mut task in claimed.tasks {
+            parts.queue.announce_change(task.task.id);
             let slot = aside.take_one(&parts.queue)?;
             let running = parts.queue.begin_attempt(task.hold(), self.id);
-            let attempt = Attempt::new(self.engine.clone(), running, &task);
+            let attempt = Attempt::new(self.engine.clone(), running, &mut task);
             // The tracker keeps it; whoever stops the worker waits for it there.
             drop(self.attempts.spawn(attempt.run(task, slot)));
         }

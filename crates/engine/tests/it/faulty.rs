@@ -23,6 +23,7 @@ use model::{
     ToolName, User, UserChange, UserFilter, UserId, UserOverview, UserSort, UserStore, WorkerId,
 };
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 /// A method's name.
@@ -289,6 +290,12 @@ forward! { TaskStore {
     fn cancel_task(id: TaskId, owner: Option<UserId>, now: Timestamp) -> Option<Cancelled>;
     fn retry_task(id: TaskId, owner: Option<UserId>, now: Timestamp) -> Option<Task>;
     fn hasten_task(id: TaskId, owner: Option<UserId>, now: Timestamp) -> Option<Task>;
+    fn answer_task(
+        id: TaskId,
+        owner: Option<UserId>,
+        answers: &Map<String, Value>,
+        now: Timestamp
+    ) -> Option<Task>;
     fn task_overview(owner: Option<UserId>, since: Timestamp, sample: u32) -> TaskOverview;
 } }
 

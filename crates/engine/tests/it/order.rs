@@ -298,3 +298,13 @@ async fn d06_owners_take_turns_whatever_each_has_waiting() {
         }
     }
 }
+#[tokio::test]
+async fn a_task_that_becomes_due_while_every_worker_is_busy_starts_before_newer_ones() {
+    let queue = Queue::new();
+    let operator = Principal::command_line();
+    queue.submit(&operator, at("due", queue.now().plus(SECOND))).await;
+    queue.world.clock.advance(2 * SECOND);
+    queue.submit(&operator, medium("new")).await;
+    assert_eq!(queue.run(10).await, ["due", "new"]);
+}
+

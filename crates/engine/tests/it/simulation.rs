@@ -36,7 +36,7 @@ const ROUNDS: usize = 25;
 const PLAYED_BEFORE: [u64; 1] = [1];
 
 /// Every sort of change that chance has to come upon, so that the checks mean something.
-const CHANGES: [&str; 13] = [
+const CHANGES: [&str; 15] = [
     "submitted",
     "claimed",
     "renewed",
@@ -50,6 +50,8 @@ const CHANGES: [&str; 13] = [
     "cancelled",
     "retried",
     "hastened",
+    "asked",
+    "answered",
 ];
 
 #[test]

@@ -140,6 +140,7 @@ async fn finish(shop: &Shop, task: &Task, outcome: Result<Value>) {
         end,
         execution: Some(execution),
         failure: None,
+        inquiry: None,
         is_recorded: false,
         now: shop.clock.now(),
     };

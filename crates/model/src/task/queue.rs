@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 
-use super::{AttemptEnd, Task, TaskStatus};
+use super::{AttemptEnd, Inquiry, Task, TaskStatus};
 use crate::{
     error::Result,
     execution::{Execution, Failure},
     id::{TaskId, WorkerId},
-    plugin::{ActionName, PluginName, Progress},
+    name::{ActionName, PluginName},
+    report::Progress,
     time::Timestamp,
 };
 
@@ -85,6 +86,8 @@ pub struct TaskEnding {
     pub execution: Option<Execution>,
     /// Why the attempt failed without a call; not looked at when there was one.
     pub failure: Option<Failure>,
+    /// What it asks; there exactly when it ended so.
+    pub inquiry: Option<Inquiry>,
     /// Whether the history holds the call as running already, so that it is to be completed and not added.
     pub is_recorded: bool,
     /// Now.
@@ -124,6 +127,8 @@ pub struct QueueDepth {
     pub scheduled: u64,
     /// Waiting for tasks that they depend on.
     pub blocked: u64,
+    /// Waiting for answers to what they asked.
+    pub awaiting_input: u64,
     /// Held by workers.
     pub in_progress: u64,
     /// Since when the task that waits longest has been waiting for a worker; of each priority and plugin, only the

@@ -35,6 +35,8 @@ pub struct Standing {
     pub max_stalls: u16,
     /// How many of the tasks that it depends on aren't completed yet.
     pub unmet: u32,
+    /// Whether it asked something that isn't answered yet; only of a pending job.
+    pub awaits_input: bool,
     /// When a pending job may start.
     pub due_at: Timestamp,
     /// Who is at it; set exactly while a job is in progress.
@@ -58,6 +60,8 @@ pub enum AttemptEnd {
         /// When.
         due_at: Timestamp,
     },
+    /// With questions: it is due again once they are answered, and nothing is counted.
+    Asked,
 }
 
 /// Something that happens to a task.
@@ -98,12 +102,16 @@ pub enum TaskEvent {
         /// Now.
         now: Timestamp,
     },
+    /// The last answer came to what it asked.
+    Answered,
     /// A person calls it off.
     Cancelled,
     /// A person wants it tried anew.
     Retried {
         /// Now.
         now: Timestamp,
+        /// How many of the tasks that it depends on aren't completed yet.
+        unmet: u32,
     },
     /// A person says how far a to-do is.
     Moved {
@@ -125,6 +133,7 @@ impl Standing {
             stall_count: 0,
             max_stalls,
             unmet,
+            awaits_input: false,
             due_at,
             lease: None,
         }
@@ -136,6 +145,7 @@ impl Standing {
         self.kind == TaskKind::Job
             && self.status == TaskStatus::Pending
             && self.unmet == 0
+            && !self.awaits_input
             && self.due_at <= now
     }
 
@@ -179,11 +189,16 @@ impl Standing {
                 Ok(self.ended_as(TaskStatus::Cancelled))
             }
             TaskEvent::Hastened { now } => self.hastened(now),
+            TaskEvent::Answered if self.awaits_input => Ok(Self {
+                awaits_input: false,
+                ..self
+            }),
+            TaskEvent::Answered => Err(conflict("the task awaits no answer")),
             TaskEvent::Cancelled if self.status.is_final() => {
                 Err(conflict("the task has ended; there is nothing to cancel"))
             }
             TaskEvent::Cancelled => Ok(self.ended_as(TaskStatus::Cancelled)),
-            TaskEvent::Retried { now } => self.retried(now),
+            TaskEvent::Retried { now, unmet } => self.retried(now, unmet),
             TaskEvent::Moved { to } => self.moved(to),
         }
     }
@@ -200,6 +215,10 @@ impl Standing {
                 ..self.pending_again(retry_at)
             },
             AttemptEnd::HandedBack { due_at } => self.pending_again(due_at),
+            AttemptEnd::Asked => Self {
+                awaits_input: true,
+                ..self.pending_again(self.due_at)
+            },
         }
     }
 
@@ -236,7 +255,7 @@ impl Standing {
         }
     }
 
-    fn retried(self, now: Timestamp) -> Result<Self> {
+    fn retried(self, now: Timestamp, unmet: u32) -> Result<Self> {
         if self.kind == TaskKind::Recurring {
             return Err(conflict("a recurring task can't be retried; make a new one"));
         }
@@ -244,8 +263,7 @@ impl Standing {
             TaskStatus::Failed | TaskStatus::Cancelled => Ok(Self {
                 retry_count: 0,
                 stall_count: 0,
-                // What it waited for may never come any more; a person wants it now.
-                unmet: 0,
+                unmet,
                 ..self.pending_again(now)
             }),
             TaskStatus::Pending | TaskStatus::InProgress | TaskStatus::Completed => {
@@ -297,6 +315,7 @@ impl Standing {
     fn ended_as(self, status: TaskStatus) -> Self {
         Self {
             status,
+            awaits_input: false,
             lease: None,
             ..self
         }

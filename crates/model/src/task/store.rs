@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{NewTask, Priority, Tag, Tags, Task, TaskDescription, TaskStatus, TaskTitle};
 use crate::{
     error::Result,
     execution::Execution,
     id::{TaskId, UserId},
+    name::PluginName,
     page::{Page, PageRequest},
-    plugin::PluginName,
     time::Timestamp,
 };
 
@@ -206,10 +206,13 @@ pub trait TaskStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Cancelled>>;
 
-    /// Makes a failed or cancelled task pending again, with all its retries, due now.
+    /// Makes a failed or cancelled task pending again, with all its retries, due now. It waits for those of the tasks
+    /// that it depends on that haven't ended; one that is gone is waited for no more. What it asked before is
+    /// forgotten, with the answers.
     ///
     /// # Errors
-    /// `Conflict` when it is in another state, is recurring, or its unique key is taken meanwhile.
+    /// `Conflict` when it is in another state, is recurring, its unique key is taken meanwhile, or a task that it
+    /// depends on has failed or been cancelled.
     async fn retry_task(&self, id: TaskId, owner: Option<UserId>, now: Timestamp) -> Result<Option<Task>>;
 
     /// Makes a pending job due now. One that is in progress stays so.
@@ -217,6 +220,17 @@ pub trait TaskStore: Send + Sync {
     /// # Errors
     /// `Conflict` when it has ended, or isn't a job.
     async fn hasten_task(&self, id: TaskId, owner: Option<UserId>, now: Timestamp) -> Result<Option<Task>>;
+
+    /// Keeps answers to what a task asks; with the last of them it is ready at once, unless it is scheduled for later.
+    /// What answers no open question is ignored: the first answer to a question stands, and a task that asks nothing
+    /// stays as it is.
+    async fn answer_task(
+        &self,
+        id: TaskId,
+        owner: Option<UserId>,
+        answers: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<Option<Task>>;
 
     /// Gives an owner's tasks, or all, in numbers: the counts of all, and the rest of the latest `sample` jobs that
     /// ended at or after `since`.

@@ -153,6 +153,8 @@ struct QueueReport {
     scheduled: u64,
     /// Waiting for tasks that they depend on.
     blocked: u64,
+    /// Waiting for answers to what they asked.
+    awaiting_input: u64,
     /// Held by workers.
     in_progress: u64,
     /// For how many seconds the task has been waiting for a worker that waits longest; zero when none waits.
@@ -327,6 +329,7 @@ impl From<&Backlog> for QueueReport {
             },
             scheduled: depth.scheduled,
             blocked: depth.blocked,
+            awaiting_input: depth.awaiting_input,
             in_progress: depth.in_progress,
             oldest_ready: backlog.oldest_ready.as_secs_f64(),
         }

@@ -65,11 +65,12 @@ impl QueueWatch {
 }
 
 /// Every state with how many tasks are in it.
-pub(super) fn states(depth: &QueueDepth) -> [(&'static str, u64); 4] {
+pub(super) fn states(depth: &QueueDepth) -> [(&'static str, u64); 5] {
     [
         ("ready", depth.ready.iter().sum()),
         ("scheduled", depth.scheduled),
         ("blocked", depth.blocked),
+        ("awaiting-input", depth.awaiting_input),
         ("in-progress", depth.in_progress),
     ]
 }

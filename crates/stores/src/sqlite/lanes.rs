@@ -4,7 +4,7 @@ mod line;
 
 use std::collections::HashMap;
 
-use model::{PluginName, Priority, TaskStatus, UserId};
+use model::{PluginName, Priority, TaskStatus, Timestamp, UserId};
 use rusqlite::{Connection, params};
 
 use self::line::Line;
@@ -24,6 +24,8 @@ pub(super) enum Place {
     Scheduled,
     /// It waits for other tasks.
     Blocked,
+    /// It waits for answers.
+    Asking,
 }
 
 impl Place {
@@ -34,6 +36,7 @@ impl Place {
             Self::Ready { .. } => 1,
             Self::Scheduled => 2,
             Self::Blocked => 3,
+            Self::Asking => 4,
         }
     }
 }
@@ -44,7 +47,10 @@ pub(super) struct Lanes {
     numbers: HashMap<PluginName, i64>,
     lines: [Line; 4],
     scheduled: u64,
+    /// No job waits for an earlier moment; `None` when that isn't known.
+    first_due: Option<Timestamp>,
     blocked: u64,
+    asking: u64,
     held: u64,
     claims: u8,
     has_dependencies: bool,
@@ -58,7 +64,7 @@ impl Lanes {
             Place::Ready { .. } => Place::Ready {
                 turn: self.line(priority).next_turn(owner),
             },
-            Place::Held | Place::Scheduled | Place::Blocked => place,
+            Place::Held | Place::Scheduled | Place::Blocked | Place::Asking => place,
         }
     }
 
@@ -75,6 +81,7 @@ impl Lanes {
             Place::Held => self.held = self.held.saturating_add(1),
             Place::Scheduled => self.scheduled = self.scheduled.saturating_add(1),
             Place::Blocked => self.blocked = self.blocked.saturating_add(1),
+            Place::Asking => self.asking = self.asking.saturating_add(1),
             Place::Ready { .. } => {
                 let turn = self.line_mut(priority).enter(lane, owner);
                 return Place::Ready { turn };
@@ -90,6 +97,7 @@ impl Lanes {
             Place::Held => self.held = self.held.saturating_sub(1),
             Place::Scheduled => self.scheduled = self.scheduled.saturating_sub(1),
             Place::Blocked => self.blocked = self.blocked.saturating_sub(1),
+            Place::Asking => self.asking = self.asking.saturating_sub(1),
             Place::Ready { .. } => self.line_mut(priority).leave(lane, owner),
         }
     }
@@ -130,6 +138,26 @@ impl Lanes {
     /// How many wait for other tasks.
     pub(super) fn blocked(&self) -> u64 {
         self.blocked
+    }
+
+    /// How many wait for answers.
+    pub(super) fn asking(&self) -> u64 {
+        self.asking
+    }
+
+    /// Tells whether a job that waits for its time may be due.
+    pub(super) fn may_be_due(&self, now: Timestamp) -> bool {
+        self.scheduled > 0 && self.first_due.is_none_or(|due| due <= now)
+    }
+
+    /// Notes that a job waits until this moment.
+    pub(super) fn note_due(&mut self, due_at: Timestamp) {
+        self.first_due = self.first_due.map(|first| first.min(due_at));
+    }
+
+    /// Notes that none waits for an earlier moment; `None` when it isn't known which is the first.
+    pub(super) fn note_first_due(&mut self, due_at: Option<Timestamp>) {
+        self.first_due = due_at;
     }
 
     /// How many are held by workers.
@@ -217,6 +245,7 @@ impl Lanes {
         lanes.held = count("SELECT count(*) FROM task INDEXED BY task_held WHERE queue = 0")?;
         lanes.scheduled = count("SELECT count(*) FROM task INDEXED BY task_due WHERE queue = 2")?;
         lanes.blocked = count("SELECT count(*) FROM task INDEXED BY task_blocked WHERE queue = 3")?;
+        lanes.asking = count("SELECT count(*) FROM task INDEXED BY task_asking WHERE queue = 4")?;
         Ok(lanes)
     }
 }

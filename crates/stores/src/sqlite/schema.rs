@@ -24,6 +24,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         title: "tasks, their queue and their schedules",
         sql: include_str!("schema/0002_tasks.sql"),
     },
+    Migration {
+        title: "questions that tasks ask",
+        sql: include_str!("schema/0003_questions.sql"),
+    },
 ];
 
 /// Marks the file as a store of this server (the ASCII codes of `mcps`).

@@ -16,6 +16,8 @@ use model::{
     TaskId, TaskOverview, TaskSort, TaskStore, Timestamp, UserId,
 };
 
+use serde_json::{Map, Value};
+
 use self::steer::Own;
 use super::{SqliteStore, execution::list_of_task};
 
@@ -76,6 +78,16 @@ impl TaskStore for SqliteStore {
 
     async fn hasten_task(&self, id: TaskId, owner: Option<UserId>, now: Timestamp) -> Result<Option<Task>> {
         steer::hasten(self, Own { id, owner }, now).await
+    }
+
+    async fn answer_task(
+        &self,
+        id: TaskId,
+        owner: Option<UserId>,
+        answers: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<Option<Task>> {
+        steer::answer(self, Own { id, owner }, answers.clone(), now).await
     }
 
     async fn task_overview(

@@ -311,12 +311,16 @@ pub(crate) fn call_of(claimed: &ClaimedTask, outcome: ExecutionOutcome) -> Execu
 pub(crate) fn ending(claimed: &ClaimedTask, end: AttemptEnd, now: i64) -> TaskEnding {
     let outcome = match end {
         AttemptEnd::Succeeded => ExecutionOutcome::Success(json!({ "task": number_of(claimed.task.id) })),
-        AttemptEnd::FailedForGood | AttemptEnd::Failed { .. } | AttemptEnd::HandedBack { .. } => failure(),
+        AttemptEnd::FailedForGood
+        | AttemptEnd::Failed { .. }
+        | AttemptEnd::HandedBack { .. }
+        | AttemptEnd::Asked => failure(),
     };
     TaskEnding {
         end,
         execution: Some(call_of(claimed, outcome)),
         failure: None,
+        inquiry: None,
         is_recorded: false,
         now: moment(now),
     }

@@ -111,9 +111,13 @@ impl Attempt {
             parts.queue.announce_end(self.running.hold().task);
             return;
         }
-        if matches!(end, AttemptEnd::Failed { .. }) {
-            parts.observer.observe(Observation::TaskRetried);
+        let task = self.running.hold().task;
+        match end {
+            AttemptEnd::Asked => return parts.queue.announce_question(task),
+            AttemptEnd::Failed { .. } => parts.observer.observe(Observation::TaskRetried),
+            AttemptEnd::Succeeded | AttemptEnd::FailedForGood | AttemptEnd::HandedBack { .. } => {}
         }
+        parts.queue.announce_change(task);
         parts.queue.nudge();
     }
 }
@@ -182,6 +186,7 @@ fn replaced(ending: TaskEnding, error: &Error) -> TaskEnding {
             ..execution
         }),
         failure: Some(failure),
+        inquiry: None,
         ..ending
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use model::{
-    AttemptEnd, Direction, ExecutionOutcome, PageLimit, PageRequest, Sort, Standing, Store, Task, TaskEvent,
-    TaskFilter, TaskId, TaskKind, TaskSort, TaskStatus, Timestamp,
+    Answers, AttemptEnd, Direction, ExecutionOutcome, Inquiry, PageLimit, PageRequest, Sort, Standing, Store,
+    Task, TaskEvent, TaskFilter, TaskId, TaskKind, TaskSort, TaskStatus, Timestamp,
 };
 
 use crate::faulty::Method;
@@ -68,7 +68,7 @@ impl Checker {
     }
 
     /// Notes that a process called a plugin for a try.
-    pub(super) fn has_begun(&mut self, task: TaskId, attempt: u32, process: u64) {
+    pub(super) fn has_begun(&mut self, task: TaskId, (attempt, answers): (u32, &Answers), process: u64) {
         // Another process may not have heard of it yet; what it does is refused.
         assert_ne!(
             self.called_off.get(&task),
@@ -81,6 +81,14 @@ impl Checker {
         );
         if let Some(found) = self.tasks.get(&task) {
             assert!(attempt <= found.standing.attempt, "I3: {attempt} of {found:?}");
+            if attempt == found.standing.attempt && found.standing.lease.is_some() {
+                let asked = found.inquiry.as_ref().map(Inquiry::answers);
+                assert_eq!(
+                    *answers,
+                    asked.unwrap_or_default(),
+                    "told something else: {found:?}"
+                );
+            }
         }
     }
 
@@ -109,6 +117,7 @@ impl Checker {
                     let change = explain(method, before, after);
                     *self.seen.entry(change).or_default() += 1;
                     self.note(before, after);
+                    assert_dependencies(&found, after, change);
                 }
                 None => {
                     assert!(!self.promised.contains(id), "I1: {id} is gone after {method}");
@@ -135,7 +144,8 @@ impl Checker {
         let was_held = before.standing.lease.is_some();
         let (from, to) = (before.standing, after.standing);
         let is_counted = (from.retry_count, from.stall_count) != (to.retry_count, to.stall_count);
-        let is_handed_back = was_held && to.status == TaskStatus::Pending && !is_counted;
+        let is_uncounted = to.status == TaskStatus::Pending && !is_counted;
+        let is_handed_back = was_held && is_uncounted && !to.awaits_input;
         let is_called_off = was_held && to.status == TaskStatus::Cancelled;
         if is_handed_back || is_called_off {
             self.unrecorded.insert((before.id, from.attempt));
@@ -190,7 +200,12 @@ impl Checker {
         let waiting = depth.ready.iter().sum::<u64>() + depth.scheduled;
         assert_eq!(
             waiting,
-            count(&|standing| pending(standing) && standing.unmet == 0),
+            count(&|standing| pending(standing) && standing.unmet == 0 && !standing.awaits_input),
+            "I7: {depth:?}"
+        );
+        assert_eq!(
+            depth.awaiting_input,
+            count(&|standing| standing.awaits_input),
             "I7: {depth:?}"
         );
         assert_eq!(
@@ -289,6 +304,7 @@ fn explain(method: Method, before: &Task, after: &Task) -> &'static str {
                 (AttemptEnd::FailedForGood, "failed for good"),
                 (AttemptEnd::Failed { retry_at: due_at }, "failed"),
                 (AttemptEnd::HandedBack { due_at }, "handed back"),
+                (AttemptEnd::Asked, "asked"),
             ];
             let attempt = from.attempt;
             let fits = |(end, _): &(AttemptEnd, _)| becomes(TaskEvent::Ended { attempt, end: *end });
@@ -297,7 +313,11 @@ fn explain(method: Method, before: &Task, after: &Task) -> &'static str {
         "release_expired" => becomes(TaskEvent::Abandoned { due_at }).then_some("abandoned"),
         "settle_dependents" => explain_settling(from, to),
         "cancel_task" => becomes(TaskEvent::Cancelled).then_some("cancelled"),
-        "retry_task" => becomes(TaskEvent::Retried { now: due_at }).then_some("retried"),
+        "retry_task" => {
+            let (now, unmet) = (due_at, to.unmet);
+            becomes(TaskEvent::Retried { now, unmet }).then_some("retried")
+        }
+        "answer_task" => becomes(TaskEvent::Answered).then_some("answered"),
         "update_task" => explain_update(from, to),
         "hasten_task" => becomes(TaskEvent::Hastened { now: due_at }).then_some("hastened"),
         _ => None,
@@ -341,6 +361,28 @@ fn explain_settling(from: Standing, to: Standing) -> Option<&'static str> {
     None
 }
 
+/// What holds of those that a task depends on after it was claimed or asked for anew; what is removed had ended.
+fn assert_dependencies(found: &BTreeMap<TaskId, Task>, task: &Task, change: &str) {
+    let others = || {
+        let others = task.depends_on.iter().filter_map(|id| found.get(id));
+        others.map(|other| other.standing.status)
+    };
+    if change == "claimed" {
+        let are_met = others().all(|status| status == TaskStatus::Completed);
+        assert!(are_met, "I6: started before what it depends on: {task:?}");
+    }
+    if change == "retried" {
+        let is_any_lost = others().any(|status| matches!(status, TaskStatus::Failed | TaskStatus::Cancelled));
+        assert!(!is_any_lost, "I6: waits for what doesn't come: {task:?}");
+        let open = others().filter(|status| !status.is_final()).count();
+        assert_eq!(
+            usize::try_from(task.standing.unmet).unwrap(),
+            open,
+            "I6: {task:?}"
+        );
+    }
+}
+
 /// What holds of one task at any moment.
 fn assert_sound(task: &Task) {
     let standing = task.standing;
@@ -351,6 +393,14 @@ fn assert_sound(task: &Task) {
     let is_over = standing.stall_count > standing.max_stalls;
     assert!(!is_over || status == TaskStatus::Failed, "I5: {task:?}");
     assert_eq!(task.finished_at.is_some(), status.is_final(), "{task:?}");
+    let is_asking = task
+        .inquiry
+        .as_ref()
+        .is_some_and(|inquiry| !inquiry.is_answered());
+    assert_eq!(is_asking, standing.awaits_input, "{task:?}");
+    let is_waiting = status == TaskStatus::Pending && standing.unmet == 0;
+    assert!(!standing.awaits_input || is_waiting, "{task:?}");
+    assert!(task.inquiry.is_none() || !status.is_final(), "{task:?}");
     let has_started = task.started_at.is_some();
     let is_to_do = standing.kind == TaskKind::ToDo;
     assert!(is_to_do || has_started == (standing.attempt > 0), "{task:?}");

@@ -5,10 +5,10 @@ use std::time::Duration;
 use engine::{Engine, ScheduleRequest, TaskRequest, TaskUpdate};
 use model::{
     Account, ActionName, CatchUp, Credential, PasswordHash, PluginName, Principal, Priority, Result, Role,
-    Scopes, SessionId, Store, Subject, Tags, TaskId, TaskStatus, TaskTitle, Timestamp, UniqueKey, User,
+    Scopes, SessionId, Store, Subject, Tags, Task, TaskId, TaskStatus, TaskTitle, Timestamp, UniqueKey, User,
     UserId,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -67,22 +67,26 @@ impl People {
             return self.submit(dice, checker, process);
         };
         match choice {
-            55..70 => process.begin(async move {
+            55..68 => process.begin(async move {
                 let cancelled = engine.cancel_task(&operator, id).await?;
                 Ok(Answer::CalledOff(cancelled.id))
             }),
-            70..80 => process.begin(async move { nothing(engine.retry_task(&operator, id).await) }),
-            80..88 => {
+            68..76 => process.begin(async move { nothing(engine.retry_task(&operator, id).await) }),
+            76..82 => {
                 process.begin(async move { nothing(engine.run_task(&operator, id, Duration::ZERO).await) });
             }
-            88..94 => {
+            82..87 => {
                 let update = any_update(dice, process);
                 process.begin(async move { nothing(engine.update_task(&operator, id, update).await) });
             }
-            94..97 => {
+            87..90 => {
                 checker.release(id);
                 self.known.retain(|known| *known != id);
                 process.begin(async move { nothing(engine.delete_task(&operator, id).await) });
+            }
+            90..97 => {
+                let (id, answers) = any_answers(dice, checker).unwrap_or_else(|| (id, Map::new()));
+                process.begin(async move { nothing(engine.answer_task(&operator, id, answers).await) });
             }
             _ => process.begin(async move {
                 engine.pause_task(&operator, id).await?;
@@ -170,6 +174,34 @@ async fn submit(engine: &Engine, principal: &Principal, mut requests: Vec<TaskRe
 
 fn nothing<T>(outcome: Result<T>) -> Result<Answer> {
     outcome.map(|_| Answer::Nothing)
+}
+
+/// Answers to all that a task asks.
+pub(super) fn answers_to(task: &Task) -> Map<String, Value> {
+    let open = task.inquiry.iter().flat_map(|inquiry| inquiry.open());
+    open.map(|(key, _)| {
+        (
+            key.to_owned(),
+            json!({ "action": "accept", "content": { "to": key } }),
+        )
+    })
+    .collect()
+}
+
+/// A task that asks something, and all answers or some, with one that nobody wants.
+fn any_answers(dice: &mut Dice, checker: &Checker) -> Option<(TaskId, Map<String, Value>)> {
+    let asking: Vec<&Task> = checker
+        .tasks()
+        .filter(|task| task.standing.awaits_input)
+        .collect();
+    let task = *dice.pick(&asking)?;
+    let mut answers = answers_to(task);
+    if dice.happens(40) {
+        let first = answers.keys().next().cloned();
+        first.map(|key| answers.remove(&key));
+    }
+    answers.insert("unasked".to_owned(), json!({ "action": "decline" }));
+    Some((task.id, answers))
 }
 
 fn any_moment(dice: &mut Dice, process: &Process) -> Timestamp {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use model::{
-    ActionName, Job, Lease, PluginName, Priority, Standing, Tags, Task, TaskId, TaskKind, TaskStatus,
-    TaskTitle, Timestamp, UniqueKey, WorkerId,
+    ActionName, Answers, Inquiry, Job, Lease, PluginName, Priority, QuestionKind, Questions, Standing, Tags,
+    Task, TaskId, TaskKind, TaskStatus, TaskTitle, Timestamp, UniqueKey, WorkerId,
 };
-use serde_json::json;
+use serde_json::{Map, json};
 use uuid::Uuid;
 
 use super::checker::Checker;
@@ -41,6 +41,7 @@ fn job(number: u128) -> Task {
         depends_on: Vec::new(),
         recurrence: None,
         schedule_id: None,
+        inquiry: None,
         result: None,
         error: None,
         progress: None,
@@ -81,6 +82,24 @@ fn ended(status: TaskStatus, number: u128) -> Task {
     task
 }
 
+/// The same, asking something after its first attempt.
+fn asking(number: u128) -> Task {
+    let mut task = tried(number);
+    task.standing.awaits_input = true;
+    let questions = Questions::one("key", QuestionKind::Roots, Map::new());
+    task.inquiry = Some(Inquiry::after(None, questions).unwrap());
+    task
+}
+
+/// The same, answered.
+fn answered(number: u128) -> Task {
+    let mut task = asking(number);
+    task.standing.awaits_input = false;
+    let answers = [("key".to_owned(), json!({}))].into_iter().collect();
+    task.inquiry.as_mut().unwrap().take(&answers);
+    task
+}
+
 fn all(tasks: impl IntoIterator<Item = Task>) -> BTreeMap<TaskId, Task> {
     tasks.into_iter().map(|task| (task.id, task)).collect()
 }
@@ -103,6 +122,8 @@ fn what_may_happen_is_not_complained_of() {
     becomes(job(1), "claim_tasks", held(1));
     becomes(held(1), "finish_task", ended(TaskStatus::Completed, 1));
     becomes(held(1), "cancel_task", ended(TaskStatus::Cancelled, 1));
+    becomes(held(1), "finish_task", asking(1));
+    becomes(asking(1), "answer_task", answered(1));
 }
 
 #[test]
@@ -137,8 +158,8 @@ fn i3_a_fence_that_does_not_grow_is_found() {
 #[should_panic(expected = "I3")]
 fn i3_an_attempt_that_begins_twice_is_found() {
     let mut checker = checker([held(1)]);
-    checker.has_begun(id(1), 1, 1);
-    checker.has_begun(id(1), 1, 1);
+    checker.has_begun(id(1), (1, &Answers::default()), 1);
+    checker.has_begun(id(1), (1, &Answers::default()), 1);
 }
 
 #[test]
@@ -190,11 +211,55 @@ fn i6_a_cancelled_task_that_starts_is_found() {
 }
 
 #[test]
+#[should_panic(expected = "may not change")]
+fn i6_a_task_that_starts_before_it_is_answered_is_found() {
+    let mut second = held(1);
+    second.standing.attempt = 2;
+    second.inquiry = answered(1).inquiry;
+    becomes(asking(1), "claim_tasks", second);
+}
+
+#[test]
+#[should_panic(expected = "I6")]
+fn i6_a_task_that_starts_before_what_it_depends_on_is_found() {
+    let waiting = Task {
+        depends_on: vec![id(2)],
+        ..job(1)
+    };
+    let started = Task {
+        depends_on: vec![id(2)],
+        ..held(1)
+    };
+    checker([waiting, job(2)]).compare(all([started, job(2)]), "claim_tasks");
+}
+
+#[test]
+#[should_panic(expected = "I6")]
+fn i6_a_task_asked_for_anew_that_skips_what_it_depends_on_is_found() {
+    let depending = |task: Task| Task {
+        depends_on: vec![id(2)],
+        ..task
+    };
+    let cancelled = depending(ended(TaskStatus::Cancelled, 1));
+    let again = depending(tried(1));
+    checker([cancelled, job(2)]).compare(all([again, job(2)]), "retry_task");
+}
+
+#[test]
+#[should_panic(expected = "told something else")]
+fn an_attempt_that_is_not_told_what_was_answered_is_found() {
+    let mut second = held(1);
+    second.standing.attempt = 2;
+    second.inquiry = answered(1).inquiry;
+    checker([second]).has_begun(id(1), (2, &Answers::default()), 1);
+}
+
+#[test]
 #[should_panic(expected = "I6")]
 fn i6_a_call_for_a_task_whose_cancel_was_acknowledged_there_is_found() {
     let mut checker = checker([ended(TaskStatus::Cancelled, 1)]);
     checker.called_off(id(1), 1);
-    checker.has_begun(id(1), 1, 1);
+    checker.has_begun(id(1), (1, &Answers::default()), 1);
 }
 
 #[test]

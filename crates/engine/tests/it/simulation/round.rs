@@ -2,15 +2,18 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use model::{Clock as _, Error, ErrorCode, ErrorKind, Result, Store, Task, TaskId, TaskKind, Timestamp};
-use serde_json::json;
+use model::{
+    Clock as _, Error, ErrorCode, ErrorKind, ExecutionId, Question, QuestionKind, Questions, Reply, Result,
+    Store, Task, TaskId, TaskKind, Timestamp,
+};
+use serde_json::{Map, json};
 use stores::{SqliteOptions, SqliteStore};
 use tokio::{task::yield_now, time::advance};
 
 use super::{
     checker::Checker,
     dice::Dice,
-    people::People,
+    people::{People, answers_to},
     process::{Answer, Process, Step},
 };
 use crate::{
@@ -190,8 +193,10 @@ impl Simulation {
     /// Lets a call of a plugin end, in one way or another.
     fn end_call(&mut self, place: usize, call: usize) {
         let workshop = &self.processes[place].workshop;
+        let id = workshop.going()[call];
         let outcome = match self.dice.below(100) {
-            0..65 => Ok(json!({ "by": workshop.going()[call].to_string() })),
+            0..50 => Ok(Reply::Done(json!({ "by": id.to_string() }))),
+            50..65 => Ok(Reply::Asks(any_questions(&mut self.dice, id))),
             65..90 => Err(Error::new(ErrorCode::PluginUnavailable, "not now")),
             _ => Err(Error::new(ErrorCode::PluginFailed, "never")),
         };
@@ -257,9 +262,9 @@ impl Simulation {
             before = now;
         }
         for process in &mut self.processes {
-            for tried in process.workshop.begun() {
-                let (task, attempt) = (tried.task_id, tried.attempt);
-                self.checker.has_begun(task, attempt, process.number);
+            for (tried, answers) in process.workshop.begun() {
+                let attempt = (tried.attempt, &answers);
+                self.checker.has_begun(tried.task_id, attempt, process.number);
             }
             for answer in process.ended() {
                 note(&mut self.checker, &mut self.people, process.number, answer);
@@ -279,6 +284,7 @@ impl Simulation {
             assert!(steps < CALM_STEPS, "I11: {:#?}", self.open_tasks());
             steps += 1;
             self.end_schedules().await;
+            self.answer_questions().await;
             let seconds = if steps < SLOW_STEPS { 5 } else { 60 };
             self.pass(Duration::from_secs(seconds)).await;
             self.step_all(Process::steps_of_tasks).await;
@@ -346,6 +352,20 @@ impl Simulation {
         }
     }
 
+    /// Answers whatever is asked.
+    async fn answer_questions(&mut self) {
+        let asking = self.checker.tasks().filter(|task| task.standing.awaits_input);
+        let asking: Vec<TaskId> = asking.map(|task| task.id).collect();
+        for id in asking {
+            let answers = self.checker.task(id).map(answers_to).unwrap_or_default();
+            self.store
+                .answer_task(id, None, &answers, self.now)
+                .await
+                .unwrap();
+            self.checker.look(self.store.as_ref(), "answer_task").await;
+        }
+    }
+
     /// Empties the store for the next round.
     async fn clear(&mut self) {
         while self
@@ -361,6 +381,27 @@ impl Simulation {
             .look(self.store.as_ref(), "remove_finished_tasks")
             .await;
         assert_eq!(self.checker.tasks().count(), 0);
+    }
+}
+
+/// One or two questions; now and then by a key that may have been used before, for which the task fails.
+fn any_questions(dice: &mut Dice, call: ExecutionId) -> Questions {
+    let question = || Question {
+        kind: QuestionKind::Elicitation,
+        params: Map::new(),
+    };
+    let mut asked = vec![(call.to_string(), question())];
+    if dice.happens(40) {
+        let key = if dice.happens(30) {
+            "again".to_owned()
+        } else {
+            format!("{call}.2")
+        };
+        asked.push((key, question()));
+    }
+    Questions {
+        asked,
+        state: dice.happens(50).then(|| json!({ "of": call.to_string() })),
     }
 }
 

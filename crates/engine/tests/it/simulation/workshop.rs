@@ -4,8 +4,8 @@ use std::{future::pending, time::Duration};
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, CallTry, ExecutionId, Health, Plugin, PluginName, Reply, Result,
-    ResultForm, Runtime, Span,
+    Action, ActionName, Annotations, Answers, Call, CallTry, ExecutionId, Health, Plugin, PluginName, Reply,
+    Result, ResultForm, Runtime, Span,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -18,12 +18,12 @@ pub(super) const NARROW: u16 = 1;
 #[derive(Default)]
 pub(super) struct Workshop {
     calls: Mutex<Vec<Going>>,
-    begun: Mutex<Vec<CallTry>>,
+    begun: Mutex<Vec<(CallTry, Answers)>>,
 }
 
 struct Going {
     call: Call,
-    end: oneshot::Sender<Result<Value>>,
+    end: oneshot::Sender<Result<Reply<Value>>>,
 }
 
 impl Workshop {
@@ -34,13 +34,13 @@ impl Workshop {
         calls.iter().map(|going| going.call.execution_id).collect()
     }
 
-    /// The tries that began since this was asked last.
-    pub(super) fn begun(&self) -> Vec<CallTry> {
+    /// The tries that began since this was asked last, with what they were told.
+    pub(super) fn begun(&self) -> Vec<(CallTry, Answers)> {
         std::mem::take(&mut self.begun.lock())
     }
 
     /// Lets a call that is going on end.
-    pub(super) fn end(&self, place: usize, outcome: Result<Value>) {
+    pub(super) fn end(&self, place: usize, outcome: Result<Reply<Value>>) {
         let going = self.calls.lock().remove(place);
         // A call that was dropped at this moment hears nothing.
         let _dropped = going.end.send(outcome);
@@ -78,10 +78,11 @@ impl Runtime for Workshop {
 
     async fn call(&self, call: Call) -> Result<Reply<Value>> {
         let (end, ended) = oneshot::channel();
-        self.begun.lock().extend(call.task);
+        let answers = call.answers.clone();
+        self.begun.lock().extend(call.task.map(|tried| (tried, answers)));
         self.calls.lock().push(Going { call, end });
         match ended.await {
-            Ok(outcome) => outcome.map(Reply::Done),
+            Ok(outcome) => outcome,
             Err(_) => pending().await,
         }
     }

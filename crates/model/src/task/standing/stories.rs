@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use super::{
     AttemptEnd, Standing, TaskEvent,
-    tests::{abandoned, at, claimed, ended, failed, handed_back, lease, told},
+    tests::{abandoned, asked, at, claimed, ended, failed, handed_back, lease, told},
 };
 use crate::task::{TaskKind, TaskStatus};
 
@@ -15,9 +15,9 @@ use crate::task::{TaskKind, TaskStatus};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Way {
     kind: TaskKind,
-    standing: [i64; 9],
-    /// Attempts, failures, stalls and hand-backs since a person last asked for it.
-    counts: [u32; 4],
+    standing: [i64; 10],
+    /// Attempts, failures, stalls, hand-backs and rounds of questions since a person last asked for it.
+    counts: [u32; 5],
 }
 
 /// A task with its counts, checked after each event.
@@ -28,6 +28,7 @@ struct Watched {
     failures: u32,
     stalls: u32,
     handed_back: u32,
+    asked: u32,
 }
 
 impl Watched {
@@ -38,6 +39,7 @@ impl Watched {
             failures: 0,
             stalls: 0,
             handed_back: 0,
+            asked: 0,
         }
     }
 
@@ -62,6 +64,10 @@ impl Watched {
                 end: AttemptEnd::HandedBack { .. },
                 ..
             } => watched.handed_back += 1,
+            TaskEvent::Ended {
+                end: AttemptEnd::Asked,
+                ..
+            } => watched.asked += 1,
             TaskEvent::Abandoned { .. } => watched.stalls += 1,
             TaskEvent::Retried { .. } => watched = Self::new(after),
             TaskEvent::Ended { .. }
@@ -69,6 +75,7 @@ impl Watched {
             | TaskEvent::DependencyCompleted
             | TaskEvent::DependencyLost
             | TaskEvent::Hastened { .. }
+            | TaskEvent::Answered
             | TaskEvent::Cancelled
             | TaskEvent::Moved { .. } => {}
         }
@@ -81,7 +88,13 @@ impl Watched {
         let standing = self.standing;
         let is_held_job = standing.kind == TaskKind::Job && standing.status == TaskStatus::InProgress;
         assert_eq!(standing.lease.is_some(), is_held_job, "I4: {standing:?}");
-        let most = u32::from(standing.retry_count) + u32::from(standing.stall_count) + self.handed_back + 1;
+        let is_free = !standing.awaits_input
+            || (standing.kind == TaskKind::Job
+                && standing.status == TaskStatus::Pending
+                && standing.unmet == 0);
+        assert!(is_free, "only a pending job awaits answers: {standing:?}");
+        let counted = u32::from(standing.retry_count) + u32::from(standing.stall_count);
+        let most = counted + self.handed_back + self.asked + 1;
         assert!(self.attempts <= most, "I5: {self:?}");
         assert!(standing.retry_count <= standing.max_retries, "I5: {self:?}");
         assert!(
@@ -122,8 +135,15 @@ impl Watched {
                     i64::try_from(lease.worker.as_uuid().as_u128()).unwrap()
                 }),
                 i64::from(standing.max_retries) * 100 + i64::from(standing.max_stalls),
+                i64::from(standing.awaits_input),
             ],
-            counts: [self.attempts, self.failures, self.stalls, self.handed_back],
+            counts: [
+                self.attempts,
+                self.failures,
+                self.stalls,
+                self.handed_back,
+                self.asked,
+            ],
         }
     }
 }
@@ -146,7 +166,7 @@ fn assert_transition(before: Standing, event: TaskEvent, after: Standing) {
         TaskEvent::Claimed { now, lease } => {
             assert_eq!(after.attempt, before.attempt + 1, "I3");
             assert!(
-                before.due_at <= now && before.unmet == 0,
+                before.due_at <= now && before.unmet == 0 && !before.awaits_input,
                 "I6: {before:?} {event:?}"
             );
             assert_eq!((before.kind, before.status), (TaskKind::Job, TaskStatus::Pending));
@@ -167,9 +187,23 @@ fn assert_transition(before: Standing, event: TaskEvent, after: Standing) {
             assert_eq!(after.status, TaskStatus::Cancelled);
         }
         TaskEvent::Hastened { .. } => assert!(after.due_at <= before.due_at),
-        TaskEvent::Retried { .. } => assert_eq!(after.status, TaskStatus::Pending),
+        TaskEvent::Answered => assert!(before.awaits_input && !after.awaits_input),
+        TaskEvent::Retried { unmet, .. } => {
+            assert_eq!((after.status, after.unmet), (TaskStatus::Pending, unmet));
+        }
         TaskEvent::Moved { to } => assert_eq!((after.kind, after.status), (TaskKind::ToDo, to)),
     }
+    let has_asked = matches!(
+        event,
+        TaskEvent::Ended {
+            end: AttemptEnd::Asked,
+            ..
+        }
+    );
+    assert!(
+        !after.awaits_input || before.awaits_input || has_asked,
+        "{event:?}"
+    );
     if !matches!(event, TaskEvent::Claimed { .. }) {
         assert_eq!(after.attempt, before.attempt, "I3: {event:?}");
     }
@@ -181,17 +215,20 @@ fn events(attempts: u32) -> Vec<TaskEvent> {
         TaskEvent::DependencyCompleted,
         TaskEvent::DependencyLost,
         TaskEvent::Cancelled,
+        TaskEvent::Answered,
     ];
     events.extend(TaskStatus::ALL.map(|to| TaskEvent::Moved { to }));
     for moment in [0, 1] {
         let now = at(moment);
         events.extend([claimed(1, moment), claimed(2, moment), abandoned(moment)]);
-        events.extend([TaskEvent::Hastened { now }, TaskEvent::Retried { now }]);
+        events.push(TaskEvent::Hastened { now });
+        events.extend([0, 1].map(|unmet| TaskEvent::Retried { now, unmet }));
         for attempt in 0..=attempts {
             events.extend([failed(attempt, moment), handed_back(attempt, moment)]);
         }
     }
     for attempt in 0..=attempts {
+        events.push(asked(attempt));
         events.extend([AttemptEnd::Succeeded, AttemptEnd::FailedForGood].map(|end| ended(attempt, end)));
         events.extend([1, 2].map(|worker| TaskEvent::Renewed {
             attempt,
@@ -240,6 +277,7 @@ fn any_end() -> impl Strategy<Value = AttemptEnd> {
         Just(AttemptEnd::FailedForGood),
         (0i64..100).prop_map(|millis| AttemptEnd::Failed { retry_at: at(millis) }),
         (0i64..100).prop_map(|millis| AttemptEnd::HandedBack { due_at: at(millis) }),
+        Just(AttemptEnd::Asked),
     ]
 }
 
@@ -255,7 +293,8 @@ fn any_event() -> impl Strategy<Value = TaskEvent> {
         1 => Just(TaskEvent::DependencyLost),
         1 => moment().prop_map(|now| TaskEvent::Hastened { now }),
         1 => Just(TaskEvent::Cancelled),
-        2 => moment().prop_map(|now| TaskEvent::Retried { now }),
+        2 => Just(TaskEvent::Answered),
+        2 => (moment(), 0u32..3).prop_map(|(now, unmet)| TaskEvent::Retried { now, unmet }),
         1 => select(TaskStatus::ALL.to_vec()).prop_map(|to| TaskEvent::Moved { to }),
     ]
 }
@@ -272,11 +311,12 @@ fn any_new_standing() -> impl Strategy<Value = Standing> {
         .prop_map(|(kind, patience, unmet, due_at)| Standing::new(kind, patience, unmet, at(due_at)))
 }
 
-/// The end of the present attempt, or its abandonment.
+/// The end of the present attempt, or its abandonment; or a question, which is answered.
 #[derive(Clone, Copy, Debug)]
 enum Mishap {
     Failure,
     Stall,
+    Question,
 }
 
 proptest! {
@@ -304,20 +344,24 @@ proptest! {
     fn i11_a_job_that_meets_only_mishaps_ends(
         patience in (0u16..6, 0u16..6),
         mishaps in vec(select(vec![Mishap::Failure, Mishap::Stall]), 12),
+        questions in 0usize..12,
     ) {
         let mut standing = Standing::new(TaskKind::Job, patience, 0, at(0));
-        for mishap in mishaps {
+        let asked_first = vec![Mishap::Question; questions];
+        for mishap in asked_first.into_iter().chain(mishaps) {
             if standing.status.is_final() {
                 break;
             }
             let held = told(standing, &[claimed(1, 0)]);
-            standing = told(held, &[match mishap {
-                Mishap::Failure => failed(held.attempt, 0),
-                Mishap::Stall => abandoned(0),
-            }]);
+            standing = match mishap {
+                Mishap::Failure => told(held, &[failed(held.attempt, 0)]),
+                Mishap::Stall => told(held, &[abandoned(0)]),
+                Mishap::Question => told(held, &[asked(held.attempt), TaskEvent::Answered]),
+            };
         }
         let (max_retries, max_stalls) = patience;
         prop_assert_eq!(standing.status, TaskStatus::Failed);
-        prop_assert!(standing.attempt <= u32::from(max_retries + max_stalls) + 1);
+        let rounds = u32::try_from(questions).unwrap();
+        prop_assert!(standing.attempt <= u32::from(max_retries + max_stalls) + 1 + rounds);
     }
 }

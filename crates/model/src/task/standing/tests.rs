@@ -46,6 +46,17 @@ pub(super) fn handed_back(attempt: u32, due_at: i64) -> TaskEvent {
     ended(attempt, AttemptEnd::HandedBack { due_at: at(due_at) })
 }
 
+pub(super) fn asked(attempt: u32) -> TaskEvent {
+    ended(attempt, AttemptEnd::Asked)
+}
+
+pub(super) fn retried(now: i64) -> TaskEvent {
+    TaskEvent::Retried {
+        now: at(now),
+        unmet: 0,
+    }
+}
+
 pub(super) fn abandoned(due_at: i64) -> TaskEvent {
     TaskEvent::Abandoned { due_at: at(due_at) }
 }
@@ -151,6 +162,55 @@ fn a_task_that_is_handed_back_has_nothing_counted_but_its_attempt() {
 }
 
 #[test]
+fn a_task_that_asks_is_claimed_when_it_is_answered_and_not_before() {
+    let asking = told(job(), &[claimed(1, 0), asked(1)]);
+    assert_eq!(
+        (asking.status, asking.awaits_input, asking.lease),
+        (TaskStatus::Pending, true, None)
+    );
+    assert_eq!(
+        (asking.attempt, asking.retry_count, asking.stall_count),
+        (1, 0, 0)
+    );
+    assert_refused(asking, claimed(2, 100));
+    assert_refused(asking, abandoned(100));
+    assert_refused(
+        told(asking, &[TaskEvent::Hastened { now: at(50) }]),
+        claimed(2, 100),
+    );
+    let answered = told(asking, &[TaskEvent::Answered]);
+    assert!(answered.is_claimable(at(0)));
+    assert_refused(answered, TaskEvent::Answered);
+    assert_eq!(told(answered, &[claimed(2, 5)]).attempt, 2);
+}
+
+#[test]
+fn only_who_asked_is_answered() {
+    assert_refused(job(), TaskEvent::Answered);
+    assert_refused(told(job(), &[claimed(1, 0)]), TaskEvent::Answered);
+    assert_refused(
+        told(job(), &[claimed(1, 0), asked(1), TaskEvent::Cancelled]),
+        TaskEvent::Answered,
+    );
+}
+
+#[test]
+fn a_task_that_asked_and_was_called_off_is_asked_for_anew_from_its_beginning() {
+    let cancelled = told(job(), &[claimed(1, 0), asked(1), TaskEvent::Cancelled]);
+    assert!(!cancelled.awaits_input);
+    assert!(told(cancelled, &[retried(9)]).is_claimable(at(9)));
+}
+
+#[test]
+fn a_task_asked_for_anew_waits_for_what_it_depends_on() {
+    let lost = told(Standing { unmet: 2, ..job() }, &[TaskEvent::DependencyLost]);
+    let anew = TaskEvent::Retried { now: at(9), unmet: 1 };
+    let waiting = told(lost, &[anew]);
+    assert_refused(waiting, claimed(1, 100));
+    assert!(told(waiting, &[TaskEvent::DependencyCompleted]).is_claimable(at(9)));
+}
+
+#[test]
 fn a_cancelled_task_is_neither_claimed_nor_finished() {
     let waiting = told(job(), &[TaskEvent::Cancelled]);
     assert_refused(waiting, claimed(1, 100));
@@ -163,10 +223,7 @@ fn a_cancelled_task_is_neither_claimed_nor_finished() {
 #[test]
 fn a_task_asked_for_anew_has_all_its_retries_and_keeps_its_fence() {
     let story = [claimed(1, 0), failed(1, 1), claimed(1, 1), failed(2, 2)];
-    let anew = told(
-        job(),
-        &[&story[..], &[TaskEvent::Retried { now: at(9) }]].concat(),
-    );
+    let anew = told(job(), &[&story[..], &[retried(9)]].concat());
     assert_eq!((anew.status, anew.due_at), (TaskStatus::Pending, at(9)));
     assert_eq!((anew.attempt, anew.retry_count, anew.stall_count), (2, 0, 0));
     assert_refused(anew, ended(2, AttemptEnd::Succeeded));
@@ -178,7 +235,7 @@ fn a_task_asked_for_anew_has_all_its_retries_and_keeps_its_fence() {
 #[case(Standing { status: TaskStatus::Completed, ..job() })]
 #[case(Standing { kind: TaskKind::Recurring, status: TaskStatus::Cancelled, ..job() })]
 fn only_a_failed_or_cancelled_task_is_asked_for_anew(#[case] standing: Standing) {
-    assert_refused(standing, TaskEvent::Retried { now: at(9) });
+    assert_refused(standing, retried(9));
 }
 
 #[test]

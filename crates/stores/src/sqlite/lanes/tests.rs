@@ -14,7 +14,7 @@ fn owner(number: u64) -> Option<UserId> {
 fn turn(place: Place) -> i64 {
     match place {
         Place::Ready { turn } => turn,
-        Place::Held | Place::Scheduled | Place::Blocked => panic!("it isn't ready"),
+        Place::Held | Place::Scheduled | Place::Blocked | Place::Asking => panic!("it isn't ready"),
     }
 }
 
@@ -122,7 +122,8 @@ impl Lanes {
     pub(in crate::sqlite) fn picture(&self) -> String {
         let mut names: Vec<_> = self.numbers.iter().collect();
         names.sort();
-        let mut text = format!("{names:?} {} {} {}", self.scheduled, self.blocked, self.held);
+        let waiting = [self.scheduled, self.blocked, self.asking, self.held];
+        let mut text = format!("{names:?} {waiting:?}");
         for line in &self.lines {
             let owners = line.owners.iter().map(|(owner, queuer)| (owner, queuer.waiting));
             let mut owners: Vec<_> = owners.filter(|(_, waiting)| *waiting > 0).collect();

@@ -1,10 +1,12 @@
 //! Where tasks stand, and the one way in which that changes.
 
+mod due;
 mod write;
 
 use model::{ExecutionId, Failure, Priority, Standing, TaskId, TaskKind, TaskStatus, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row, types::FromSqlError};
 
+pub(super) use self::due::{find_due, next_due, promote, promote_due};
 use self::write::keep_end;
 use super::row::{RawTask, read_standing};
 use crate::sqlite::{
@@ -40,6 +42,8 @@ pub(super) struct Change {
     pub(super) priority: Priority,
     /// Another error; the inner `None` removes it.
     pub(super) error: Option<Option<Failure>>,
+    /// What it asks, as text.
+    pub(super) inquiry: Option<String>,
     /// The call that its result is to be read from.
     pub(super) call: Option<ExecutionId>,
     pub(super) now: Timestamp,
@@ -61,6 +65,7 @@ pub(super) fn place_of(standing: &Standing, now: Timestamp) -> Option<Place> {
     }
     match standing.status {
         TaskStatus::InProgress => Some(Place::Held),
+        TaskStatus::Pending if standing.awaits_input => Some(Place::Asking),
         TaskStatus::Pending if standing.unmet > 0 => Some(Place::Blocked),
         TaskStatus::Pending if standing.due_at > now => Some(Place::Scheduled),
         TaskStatus::Pending => Some(Place::Ready { turn: 0 }),
@@ -72,7 +77,7 @@ impl Placed {
     /// Reads a row of [`PLACED`].
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            standing: read_standing(row)?,
+            standing: read_standing(row, 16)?,
             seq: row.get(11)?,
             id: TaskId::from_uuid(row.get::<_, Id>(12)?.0),
             user_id: row.get::<_, Option<Id>>(13)?.map(|id| UserId::from_uuid(id.0)),
@@ -84,6 +89,7 @@ impl Placed {
                 Some(1) => Some(Place::Ready { turn: row.get(17)? }),
                 Some(2) => Some(Place::Scheduled),
                 Some(3) => Some(Place::Blocked),
+                Some(4) => Some(Place::Asking),
                 Some(other) => return Err(FromSqlError::OutOfRange(other).into()),
             },
             ready_at: row.get::<_, Option<Moment>>(18)?.map(|moment| moment.0),
@@ -115,6 +121,7 @@ impl Placed {
             standing,
             priority: self.priority,
             error: None,
+            inquiry: None,
             call: None,
             now,
         }
@@ -131,10 +138,26 @@ impl Placed {
     }
 
     /// Writes what becomes of the task: its row, its place in the queue, the counts, and, when it comes into a final
-    /// state, that those that depend on it are to be told. Gives where it stands then.
+    /// state, that those that depend on it are to be told. Gives where it stands then. When it becomes ready, whatever
+    /// else is due becomes so before it.
     ///
     /// Outside an isolated step, a failure of it tears the transaction.
     pub(super) fn change(
+        &self,
+        connection: &Connection,
+        tasks: &mut TaskLedger,
+        change: Change,
+    ) -> rusqlite::Result<Self> {
+        let is_ready = |place: Option<Place>| matches!(place, Some(Place::Ready { .. }));
+        let gets_turn = !is_ready(self.place) || change.priority != self.priority;
+        if gets_turn && is_ready(place_of(&change.standing, change.now)) {
+            promote_due(connection, tasks, (change.priority, change.now), Some(self.seq))?;
+        }
+        self.change_alone(connection, tasks, change)
+    }
+
+    /// As [`Self::change`], but a task that becomes ready takes its turn whatever else is due.
+    fn change_alone(
         &self,
         connection: &Connection,
         tasks: &mut TaskLedger,
@@ -186,6 +209,9 @@ impl Placed {
             place: place_of(&change.standing, change.now),
             ..*self
         };
+        if after.place == Some(Place::Scheduled) {
+            lanes.note_due(after.standing.due_at);
+        }
         let number = |place: Option<Place>| place.map(Place::number);
         if number(self.place) == number(after.place) && self.priority == after.priority {
             after.place = self.place;
@@ -197,7 +223,7 @@ impl Placed {
                 self.ready_at
             }
             (_, Some(Place::Ready { .. })) => Some(change.now),
-            (_, Some(Place::Scheduled | Place::Blocked)) => None,
+            (_, Some(Place::Scheduled | Place::Blocked | Place::Asking)) => None,
         };
         let lane = self.lane.unwrap_or(0);
         if let (Some(Place::Ready { turn }), Some(Place::Held)) = (self.place, after.place) {

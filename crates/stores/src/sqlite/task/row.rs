@@ -10,7 +10,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::sqlite::column::{Id, Kind, Moment, Status, Urgency, to_count};
+use crate::sqlite::{
+    column::{Id, Kind, Moment, Status, Urgency, to_count},
+    lanes::Place,
+};
 
 /// The columns of a task `t`, in the order in which they are read. What lies in other tables is looked up only
 /// where there can be something.
@@ -21,7 +24,10 @@ pub(super) const COLUMNS: &str = "t.kind, t.status, t.attempt, t.retry_count, t.
     FROM task_dependency d WHERE d.task_id = t.id), CASE t.kind WHEN 2 THEN (SELECT json_array(r.cron, r.timezone, \
     r.catch_up, r.is_paused, r.next_at, r.last_at) FROM recurrence r WHERE r.task_id = t.id) END, t.schedule_id, \
     CASE t.status WHEN 2 THEN (SELECT e.result FROM execution e WHERE e.id = t.execution_id) END, t.error_code, \
-    t.error_message, t.progress, t.started_at, t.finished_at, t.created_at, t.updated_at";
+    t.error_message, t.progress, t.started_at, t.finished_at, t.created_at, t.updated_at, t.queue, t.inquiry";
+
+/// How many they are.
+pub(super) const COLUMN_COUNT: usize = 36;
 
 /// Looks a task up by id, whosever it is.
 pub(super) fn find(connection: &Connection, id: TaskId) -> rusqlite::Result<Option<RawTask>> {
@@ -32,8 +38,9 @@ pub(super) fn find(connection: &Connection, id: TaskId) -> rusqlite::Result<Opti
         .optional()
 }
 
-/// Reads a standing from a row that begins with its columns, as [`COLUMNS`] does.
-pub(super) fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+/// Reads a standing from a row that begins with its columns, as [`COLUMNS`] does, but for the place in the queue.
+pub(super) fn read_standing(row: &Row<'_>, queue: usize) -> rusqlite::Result<Standing> {
+    let queue: Option<i64> = row.get(queue)?;
     let worker: Option<Id> = row.get(9)?;
     let until: Option<Moment> = row.get(10)?;
     Ok(Standing {
@@ -45,6 +52,7 @@ pub(super) fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
         stall_count: row.get(5)?,
         max_stalls: row.get(6)?,
         unmet: row.get(7)?,
+        awaits_input: queue == Some(Place::Asking.number()),
         due_at: row.get::<_, Moment>(8)?.0,
         lease: worker.zip(until).map(|(worker, until)| Lease {
             worker: WorkerId::from_uuid(worker.0),
@@ -78,6 +86,7 @@ pub(super) struct RawTask {
     finished_at: Option<Moment>,
     created_at: Moment,
     updated_at: Moment,
+    inquiry: Option<String>,
 }
 
 impl RawTask {
@@ -86,7 +95,7 @@ impl RawTask {
         let code: Option<String> = row.get(27)?;
         let message: Option<String> = row.get(28)?;
         Ok(Self {
-            standing: read_standing(row)?,
+            standing: read_standing(row, 34)?,
             id: TaskId::from_uuid(row.get::<_, Id>(11)?.0),
             user_id: row.get::<_, Option<Id>>(12)?.map(|id| UserId::from_uuid(id.0)),
             priority: row.get::<_, Urgency>(13)?.0,
@@ -112,6 +121,7 @@ impl RawTask {
             finished_at: row.get(31)?,
             created_at: row.get(32)?,
             updated_at: row.get(33)?,
+            inquiry: row.get(35)?,
         })
     }
 
@@ -139,6 +149,7 @@ impl RawTask {
             &self.tags,
             &self.dependencies,
             &self.progress,
+            &self.inquiry,
         ];
         texts.into_iter().flatten().map(String::len).sum()
     }
@@ -203,6 +214,7 @@ impl RawTask {
                 .map_or(Ok(Vec::new()), read_dependencies)?,
             recurrence: self.recurrence.as_deref().map(read_recurrence).transpose()?,
             schedule_id: self.schedule_id.map(|id| TaskId::from_uuid(id.0)),
+            inquiry: self.inquiry.as_deref().map(read_json).transpose()?,
             result: self.result.as_deref().map(read_json).transpose()?,
             error: self.error,
             progress: self.progress.as_deref().map(read_json).transpose()?,
@@ -214,7 +226,7 @@ impl RawTask {
     }
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(Error::bug)
 }
 

@@ -1,15 +1,22 @@
 //! What people do to a task as it stands: they call it off, want it tried anew or now, or remove it.
 
 use model::{
-    Cancelled, Error, ErrorCode, Failure, Result, Task, TaskEvent, TaskId, TaskKind, Timestamp, UserId,
+    Cancelled, Error, ErrorCode, Failure, Inquiry, Result, Task, TaskEvent, TaskId, TaskKind, TaskStatus,
+    Timestamp, UserId,
 };
 use rusqlite::{Connection, params};
+use serde_json::{Map, Value};
 
 use super::{
     place::{Change, Placed, find_placed},
     row::{self, RawTask},
 };
-use crate::sqlite::{SqliteStore, column::Id, failure::Outcome, ledger::Ledger};
+use crate::sqlite::{
+    SqliteStore,
+    column::{Id, Moment, Status},
+    failure::Outcome,
+    ledger::Ledger,
+};
 
 /// A task as one of its owner's; with no owner, anybody's.
 #[derive(Clone, Copy, Debug)]
@@ -84,21 +91,103 @@ pub(super) async fn retry(store: &SqliteStore, own: Own, now: Timestamp) -> Resu
         let Some(before) = own.find_placed(connection)? else {
             return Ok(None);
         };
-        let standing = before.standing.after(TaskEvent::Retried { now })?;
+        // Refused for its own state before anything else.
+        before.standing.after(TaskEvent::Retried { now, unmet: 0 })?;
         require_free_key(connection, &before)?;
+        let unmet = tell_anew(connection, own.id)?;
+        let standing = before.standing.after(TaskEvent::Retried { now, unmet })?;
         let change = Change {
             error: Some(None),
             ..before.to(standing, now)
         };
         before.change(connection, &mut ledger.tasks, change)?;
-        // It waits for nothing any more, so nothing is to be told to it.
-        connection
-            .prepare_cached("UPDATE task_dependency SET is_told = 1 WHERE task_id = ?1 AND is_told = 0")?
-            .execute([Id(own.id.as_uuid())])?;
         Ok(Some(reread(connection, own.id)?))
     };
     let task = store.writer.revise(work).await?;
     task.map(RawTask::into_task).transpose()
+}
+
+/// Lets a task be told once more of each task that it depends on and that hasn't ended; gives how many these are. What
+/// is completed, or gone, isn't waited for.
+///
+/// # Errors
+/// `Conflict` when one of them has failed or been cancelled.
+fn tell_anew(connection: &Connection, id: TaskId) -> Outcome<u32> {
+    let dependencies: Vec<(i64, Id, Option<Status>)> = connection
+        .prepare_cached(
+            "SELECT d.position, d.depends_on, o.status FROM task_dependency d \
+             LEFT JOIN task o ON o.id = d.depends_on WHERE d.task_id = ?1 ORDER BY d.position",
+        )?
+        .query_map([Id(id.as_uuid())], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut told = connection
+        .prepare_cached("UPDATE task_dependency SET is_told = ?3 WHERE task_id = ?1 AND position = ?2")?;
+    let mut unmet: u32 = 0;
+    for (position, other, status) in dependencies {
+        let is_open = match status.map(|status| status.0) {
+            Some(TaskStatus::Pending | TaskStatus::InProgress) => true,
+            Some(TaskStatus::Completed) | None => false,
+            Some(TaskStatus::Failed | TaskStatus::Cancelled) => {
+                let other = TaskId::from_uuid(other.0);
+                let message = format!(
+                    "the task {other}, on which this one depends, was not completed; retry that one first"
+                );
+                return Err(Error::new(ErrorCode::Conflict, message).into());
+            }
+        };
+        told.execute(params![Id(id.as_uuid()), position, !is_open])?;
+        unmet = unmet.saturating_add(u32::from(is_open));
+    }
+    Ok(unmet)
+}
+
+/// Keeps answers to what a task asks.
+pub(super) async fn answer(
+    store: &SqliteStore,
+    own: Own,
+    answers: Map<String, Value>,
+    now: Timestamp,
+) -> Result<Option<Task>> {
+    let work = move |connection: &Connection, ledger: &mut Ledger| {
+        let Some(before) = own.find_placed(connection)? else {
+            return Ok(None);
+        };
+        if before.standing.awaits_input {
+            keep_answers(connection, ledger, &before, (&answers, now))?;
+        }
+        Ok(Some(reread(connection, own.id)?))
+    };
+    let task = store.writer.revise(work).await?;
+    task.map(RawTask::into_task).transpose()
+}
+
+fn keep_answers(
+    connection: &Connection,
+    ledger: &mut Ledger,
+    before: &Placed,
+    (answers, now): (&Map<String, Value>, Timestamp),
+) -> Outcome<()> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT inquiry FROM task WHERE seq = ?1")?
+        .query_row([before.seq], |row| row.get(0))?;
+    let Some(text) = text else {
+        return Err(Error::bug("a task awaits answers and asks nothing").into());
+    };
+    let mut inquiry: Inquiry = row::read_json(&text)?;
+    if !inquiry.take(answers) {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&inquiry).map_err(Error::bug)?;
+    connection
+        .prepare_cached("UPDATE task SET inquiry = ?2, updated_at = ?3 WHERE seq = ?1")?
+        .execute(params![before.seq, text, Moment(now)])?;
+    if inquiry.is_answered() {
+        let standing = before.standing.after(TaskEvent::Answered)?;
+        before.change(connection, &mut ledger.tasks, before.to(standing, now))?;
+    }
+    Ok(())
 }
 
 fn require_free_key(connection: &Connection, task: &Placed) -> Outcome<()> {

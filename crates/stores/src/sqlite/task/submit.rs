@@ -93,6 +93,7 @@ impl Added {
                     unique_key: task.unique_key,
                     recurrence: task.recurrence,
                     schedule_id: task.schedule_id,
+                    inquiry: None,
                     result: None,
                     error: None,
                     progress: None,

@@ -114,6 +114,7 @@ fn fresh(task: &NewTask) -> Task {
         depends_on: task.depends_on.clone(),
         recurrence: task.recurrence.clone(),
         schedule_id: task.schedule_id,
+        inquiry: None,
         result: None,
         error: None,
         progress: None,

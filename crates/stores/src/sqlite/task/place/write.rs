@@ -19,7 +19,8 @@ impl Placed {
     ) -> rusqlite::Result<()> {
         let (from, to) = (self.standing, after.standing);
         let is_same_priority = self.priority == after.priority;
-        let is_without_end = is_same_priority && change.call.is_none() && change.error.is_none();
+        let is_without_end =
+            is_same_priority && change.call.is_none() && change.error.is_none() && change.inquiry.is_none();
         let begun = Standing {
             status: to.status,
             attempt: to.attempt,
@@ -81,7 +82,7 @@ impl Placed {
             .prepare_cached(
                 "UPDATE task SET status = ?2, stage = ?2, queue = NULL, worker = NULL, lease_until = NULL, finished_at = ?3, \
                  updated_at = ?3, execution_id = coalesce(?4, execution_id), error_code = ?5, error_message = ?6, \
-                 progress = NULL WHERE seq = ?1",
+                 progress = NULL, inquiry = NULL WHERE seq = ?1",
             )?
             .execute(params![
                 self.seq,
@@ -97,7 +98,7 @@ impl Placed {
     fn turn(&self) -> Option<i64> {
         match self.place {
             Some(Place::Ready { turn }) => Some(turn),
-            Some(Place::Held | Place::Scheduled | Place::Blocked) | None => None,
+            Some(Place::Held | Place::Scheduled | Place::Blocked | Place::Asking) | None => None,
         }
     }
 
@@ -140,7 +141,8 @@ impl Placed {
                  worker = ?14, lease_until = ?15, started_at = coalesce(?16, started_at), finished_at = ?17, \
                  updated_at = ?18, execution_id = coalesce(?19, execution_id), progress = NULL, \
                  error_code = CASE WHEN ?20 THEN ?21 ELSE error_code END, \
-                 error_message = CASE WHEN ?20 THEN ?22 ELSE error_message END WHERE seq = ?1",
+                 error_message = CASE WHEN ?20 THEN ?22 ELSE error_message END, \
+                 inquiry = CASE WHEN ?17 IS NULL THEN coalesce(?23, inquiry) END WHERE seq = ?1",
             )?
             .execute(params![
                 self.seq,
@@ -165,6 +167,7 @@ impl Placed {
                 has_error,
                 code,
                 message,
+                change.inquiry,
             ])
             .map(|_| ())
     }

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use model::{ClaimRequest, Claimed, ClaimedTask, Lease, Priority, TaskEvent, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::pick::{Pick, has_room, pick};
 use crate::sqlite::{
-    column::{Moment, Urgency},
+    column::Moment,
     failure::{Fault, Outcome},
     lanes::{Lanes, TaskLedger},
     task::{
-        place::{PLACED, Placed},
-        row::{COLUMNS, RawTask},
+        place::{Placed, find_due, next_due, promote},
+        row::{COLUMN_COUNT, COLUMNS, RawTask},
     },
 };
 
@@ -53,26 +53,25 @@ pub(super) fn claim(
     let limit = PROMOTED_AT_ONCE.max(request.limit.saturating_mul(2));
     // Counted anew, if need be, and read while nothing is written: a failure until then is this claim's alone.
     let lanes = tasks.lanes(connection)?;
-    let due = if lanes.scheduled() == 0 {
-        Vec::new()
+    let due = if lanes.may_be_due(request.now) {
+        find_due(connection, Priority::ALL.into_iter().rev(), request.now, limit)?
     } else {
-        find_due(connection, request.now, limit)?
+        Vec::new()
     };
     if due.is_empty() {
         let room = room_of(lanes, request);
         if !lanes.has_ready(|lane| has_room(&room, lane)) {
+            let next_due = next_due(connection, lanes)?;
+            lanes.note_first_due(next_due);
             return Ok(RawClaimed {
                 tasks: Vec::new(),
                 has_more: false,
-                next_due: next_due(connection, lanes)?,
+                next_due,
             });
         }
     }
     let has_promoted_all = due.len() < usize::from(limit);
-    for task in &due {
-        let ready = task.to(task.standing, request.now);
-        task.change(connection, tasks, ready).map_err(Fault::Torn)?;
-    }
+    promote(connection, tasks, &due, request.now).map_err(Fault::Torn)?;
     let is_untouched = due.is_empty();
     let lanes = tasks.lanes(connection).map_err(Fault::Torn)?;
     let mut room = room_of(lanes, request);
@@ -85,10 +84,12 @@ pub(super) fn claim(
     })?;
     let claimed = take_all(connection, tasks, request, chosen).map_err(Fault::Torn)?;
     let lanes = tasks.lanes(connection).map_err(Fault::Torn)?;
+    let next_due = next_due(connection, lanes).map_err(Fault::Torn)?;
+    lanes.note_first_due(next_due);
     Ok(RawClaimed {
         tasks: claimed,
         has_more: !has_promoted_all || lanes.has_ready(|lane| has_room(&room, lane)),
-        next_due: next_due(connection, lanes).map_err(Fault::Torn)?,
+        next_due,
     })
 }
 
@@ -114,45 +115,11 @@ fn choose(
     let picks = pick(connection, lanes, request, room)?;
     let read = |pick: Pick| {
         statement.query_row([pick.seq], |row| {
-            let ready_at: Option<Moment> = row.get(34)?;
+            let ready_at: Option<Moment> = row.get(COLUMN_COUNT)?;
             Ok((pick, RawTask::read(row)?, ready_at.map(|moment| moment.0)))
         })
     };
     picks.into_iter().map(read).collect()
-}
-
-/// When the next job becomes due that isn't ready.
-fn next_due(connection: &Connection, lanes: &Lanes) -> rusqlite::Result<Option<Timestamp>> {
-    if lanes.scheduled() == 0 {
-        return Ok(None);
-    }
-    let mut statement = connection.prepare_cached(
-        "SELECT min(due_at) FROM task INDEXED BY task_due WHERE queue = 2 AND priority = ?1",
-    )?;
-    let mut next: Option<Timestamp> = None;
-    for priority in Priority::ALL {
-        let due: Option<Moment> = statement.query_row([Urgency(priority)], |row| row.get(0))?;
-        next = next.into_iter().chain(due.map(|moment| moment.0)).min();
-    }
-    Ok(next)
-}
-
-/// Up to `limit` jobs whose time has come, the most urgent first, and of these the earliest.
-fn find_due(connection: &Connection, now: Timestamp, limit: u16) -> rusqlite::Result<Vec<Placed>> {
-    let sql = format!(
-        "SELECT {PLACED} FROM task t INDEXED BY task_due WHERE t.queue = 2 AND t.priority = ?1 AND t.due_at <= ?2 \
-         ORDER BY t.due_at, t.seq LIMIT ?3"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut due = Vec::new();
-    for priority in Priority::ALL.into_iter().rev() {
-        let left = usize::from(limit).saturating_sub(due.len());
-        let left = i64::try_from(left).unwrap_or(i64::MAX);
-        for task in statement.query_map(params![Urgency(priority), Moment(now), left], Placed::read)? {
-            due.push(task?);
-        }
-    }
-    Ok(due)
 }
 
 /// Gives jobs to the worker.

@@ -33,6 +33,7 @@ pub(super) fn measure(connection: &Connection, lanes: &Lanes) -> rusqlite::Resul
         ready: lanes.ready(),
         scheduled: lanes.scheduled(),
         blocked: lanes.blocked(),
+        awaiting_input: lanes.asking(),
         in_progress: lanes.held(),
         oldest_ready,
     })

@@ -20,6 +20,7 @@ pub(super) struct Finish {
     end: AttemptEnd,
     call: Option<(ExecutionId, CallRow)>,
     error: Option<Option<Failure>>,
+    inquiry: Option<String>,
     now: Timestamp,
 }
 
@@ -51,15 +52,22 @@ impl Finish {
             }
             Some(execution) => Some((execution.id, CallRow::New(Box::new(NewRow::of(execution)?)))),
         };
+        let has_asked = matches!(ending.end, AttemptEnd::Asked);
+        if has_asked != ending.inquiry.is_some() {
+            return Err(Error::bug("an attempt asks something exactly when it ended so"));
+        }
+        let inquiry = ending.inquiry.as_ref().map(serde_json::to_string).transpose();
+        let inquiry = inquiry.map_err(Error::bug)?;
         Ok(Self {
             hold,
             end: ending.end,
             call,
             error: match ending.end {
-                AttemptEnd::Succeeded => Some(None),
+                AttemptEnd::Succeeded | AttemptEnd::Asked => Some(None),
                 AttemptEnd::FailedForGood | AttemptEnd::Failed { .. } => failure.map(Some),
                 AttemptEnd::HandedBack { .. } => None,
             },
+            inquiry,
             now: ending.now,
         })
     }
@@ -80,6 +88,7 @@ impl Finish {
         ledger.tasks.lanes(connection)?;
         let mut change = task.to(standing, self.now);
         change.error = self.error;
+        change.inquiry = self.inquiry;
         if let Some((id, row)) = self.call {
             change.call = Some(id);
             row.write(connection, ledger, id)?;

@@ -265,6 +265,7 @@ impl Play {
             end,
             execution: Some(call),
             failure: None,
+            inquiry: None,
             is_recorded: false,
             now: self.now(),
         };
@@ -273,6 +274,7 @@ impl Play {
             end,
             execution: None,
             failure: None,
+            inquiry: None,
             is_recorded: false,
             now: self.now(),
         };

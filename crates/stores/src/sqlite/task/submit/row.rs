@@ -18,7 +18,7 @@ use crate::sqlite::{
     lanes::{Place, Sort},
     ledger::Ledger,
     task::{
-        place::place_of,
+        place::{place_of, promote_due},
         row::{self, COLUMNS, RawTask},
     },
 };
@@ -116,13 +116,17 @@ impl NewRow {
         let unmet = u32::try_from(unmet).unwrap_or(u32::MAX);
         let due_at = self.scheduled_at.unwrap_or_default().max(self.created_at);
         let standing = Standing::new(self.kind, self.retries_and_stalls, unmet, due_at);
+        let place = place_of(&standing, self.created_at);
+        if matches!(place, Some(Place::Ready { .. })) {
+            let line = (self.priority, self.created_at);
+            promote_due(connection, &mut ledger.tasks, line, None).map_err(Fault::Torn)?;
+        }
         let lanes = ledger.tasks.lanes(connection)?;
         let lane = match &self.job {
             Some(job) => Some(lanes.lane(connection, &job.plugin)?),
             None => None,
         };
         let sort = self.sort(lane);
-        let place = place_of(&standing, self.created_at);
         let place = place.map(|place| lanes.peek(place, sort.priority, sort.owner));
         if !self.write(connection, &standing, (lane, place))? {
             let submitted = self.find_submitted(connection)?;
@@ -130,6 +134,9 @@ impl NewRow {
         }
         if let Some(place) = place {
             lanes.enter(place, sort.priority, sort.lane, sort.owner);
+            if place == Place::Scheduled {
+                lanes.note_due(standing.due_at);
+            }
         }
         if !self.depends_on.is_empty() {
             lanes.note_dependency();
@@ -183,7 +190,7 @@ impl NewRow {
     ) -> rusqlite::Result<bool> {
         let (turn, is_ready) = match place {
             Some(Place::Ready { turn }) => (Some(turn), true),
-            Some(Place::Held | Place::Scheduled | Place::Blocked) | None => (None, false),
+            Some(Place::Held | Place::Scheduled | Place::Blocked | Place::Asking) | None => (None, false),
         };
         let created_at = Moment(self.created_at);
         connection

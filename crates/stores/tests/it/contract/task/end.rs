@@ -20,7 +20,9 @@ crate::on_every_engine![
     a_failed_or_cancelled_task_is_tried_anew_with_all_its_retries,
     what_has_not_failed_is_not_tried_anew,
     a_task_whose_unique_key_is_taken_is_not_tried_anew,
-    a_task_tried_anew_does_not_wait_for_what_was_lost,
+    a_task_tried_anew_waits_for_what_it_depends_on,
+    a_task_whose_dependency_was_lost_is_tried_anew_once_that_one_is,
+    a_task_tried_anew_does_not_wait_for_what_is_gone,
     a_scheduled_job_is_hastened,
     a_hastened_job_still_waits_for_what_it_depends_on,
     a_deleted_task_is_gone_with_its_place_in_the_queue,
@@ -53,6 +55,17 @@ async fn hasten(store: &Arc<dyn Store>, number: u64, now: i64) -> model::Result<
         .hasten_task(task_id(number), Some(user_id(1)), moment(now))
         .await;
     hastened.map(Option::unwrap)
+}
+
+async fn move_to_do(store: &Arc<dyn Store>, number: u64, to: TaskStatus, now: i64) {
+    let change = TaskChange {
+        status: Some(to),
+        ..TaskChange::default()
+    };
+    let moved = store
+        .update_task(task_id(number), None, change, moment(now))
+        .await;
+    assert_eq!(moved.unwrap().unwrap().standing.status, to);
 }
 
 async fn a_pending_task_that_is_cancelled_never_starts(engine: impl Engine) {
@@ -218,7 +231,24 @@ async fn a_task_whose_unique_key_is_taken_is_not_tried_anew(engine: impl Engine)
     assert_eq!((again.task.id, again.is_new), (task_id(1), false));
 }
 
-async fn a_task_tried_anew_does_not_wait_for_what_was_lost(engine: impl Engine) {
+async fn a_task_tried_anew_waits_for_what_it_depends_on(engine: impl Engine) {
+    let store = engine.open().await;
+    for task in [to_do(1), to_do(2), job_after(&[1, 2], 3)] {
+        submit(&store, task).await;
+    }
+    assert_eq!(cancel(&store, 3, 10).await.unwrap(), None);
+    move_to_do(&store, 1, TaskStatus::Completed, 20).await;
+    store.settle_dependents(moment(30), 100).await.unwrap();
+    let after = retry(&store, 3, 40).await.unwrap();
+    assert_eq!(after.standing.unmet, 1);
+    assert_eq!(claimed(&store, 40, 5).await.len(), 0);
+    assert_eq!(store.queue_depth().await.unwrap().blocked, 1);
+    move_to_do(&store, 2, TaskStatus::Completed, 50).await;
+    store.settle_dependents(moment(60), 100).await.unwrap();
+    assert_eq!(claimed_one(&store, 70).await.task.id, task_id(3));
+}
+
+async fn a_task_whose_dependency_was_lost_is_tried_anew_once_that_one_is(engine: impl Engine) {
     let store = engine.open().await;
     for task in [to_do(1), to_do(2), job_after(&[1, 2], 3)] {
         submit(&store, task).await;
@@ -226,19 +256,30 @@ async fn a_task_tried_anew_does_not_wait_for_what_was_lost(engine: impl Engine) 
     cancel(&store, 1, 10).await.unwrap();
     store.settle_dependents(moment(20), 100).await.unwrap();
     assert_eq!(status_of(&store, 3).await, TaskStatus::Cancelled);
-    let after = retry(&store, 3, 30).await.unwrap();
-    assert_eq!(after.standing.unmet, 0);
-    let change = TaskChange {
-        status: Some(TaskStatus::Failed),
-        ..TaskChange::default()
-    };
-    store
-        .update_task(task_id(2), None, change, moment(40))
-        .await
-        .unwrap();
-    let settled = store.settle_dependents(moment(50), 100).await.unwrap();
-    assert!(!settled.has_more);
-    assert_eq!(claimed_one(&store, 60).await.task.id, task_id(3));
+    let refused = retry(&store, 3, 30).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::Conflict);
+    assert!(
+        refused.message().contains(&task_id(1).to_string()),
+        "{}",
+        refused.message()
+    );
+    assert_eq!(status_of(&store, 3).await, TaskStatus::Cancelled);
+    retry(&store, 1, 40).await.unwrap();
+    assert_eq!(retry(&store, 3, 50).await.unwrap().standing.unmet, 2);
+    move_to_do(&store, 2, TaskStatus::Failed, 60).await;
+    store.settle_dependents(moment(70), 100).await.unwrap();
+    assert_eq!(status_of(&store, 3).await, TaskStatus::Cancelled);
+}
+
+async fn a_task_tried_anew_does_not_wait_for_what_is_gone(engine: impl Engine) {
+    let store = engine.open().await;
+    submit(&store, to_do(1)).await;
+    submit(&store, job_after(&[1], 2)).await;
+    cancel(&store, 1, 10).await.unwrap();
+    store.settle_dependents(moment(20), 100).await.unwrap();
+    store.delete_task(task_id(1), None).await.unwrap().unwrap();
+    assert_eq!(retry(&store, 2, 30).await.unwrap().standing.unmet, 0);
+    assert_eq!(claimed_one(&store, 40).await.task.id, task_id(2));
 }
 
 async fn a_scheduled_job_is_hastened(engine: impl Engine) {

@@ -161,6 +161,7 @@ async fn a_task_handed_back_is_as_it_was(engine: impl Engine) {
     let back = TaskEnding {
         end: AttemptEnd::HandedBack { due_at: moment(300) },
         execution: None,
+        inquiry: None,
         failure: None,
         is_recorded: false,
         now: moment(200),

@@ -113,6 +113,7 @@ async fn the_depth_counts_jobs_by_what_they_wait_for(engine: impl Engine) {
         ready: [1, 0, 0, 2],
         scheduled: 2,
         blocked: 1,
+        awaiting_input: 0,
         in_progress: 0,
         oldest_ready: Some(moment(10)),
     };
