@@ -1,7 +1,9 @@
 //! Streamable HTTP: one address, where every message comes with a POST of its own.
 
-mod body;
+mod answer;
+mod headers;
+mod sse;
+mod stateless;
 mod service;
 
-pub use body::Body;
 pub use service::McpService;

@@ -16,12 +16,19 @@ mod methods;
 mod jsonrpc;
 mod params;
 mod requirement;
+mod listeners;
 mod shared;
 mod render;
 mod dispatch;
+mod notice;
+mod subscription;
+mod state;
+mod stateless;
+mod body;
 mod legacy;
 mod http;
 
+pub use body::Body;
 pub use catalogue::{
     CacheScope, Cached, Completion, CompletionRequest, HeaderParameter, Implementation, Listed, Prompt,
     PromptArgument, Resource, ResourceTemplate, ServerDescription, Tool, ToolAnnotations,
@@ -33,7 +40,7 @@ pub use handler::{
     Change, Changes, Handler, Page, PromptCall, Reply, ResourceCall, SubscriptionFilter, TaskHandle,
     TaskState, TaskStatus, ToolCall, ToolReply,
 };
-pub use http::{Body, McpService};
+pub use http::McpService;
 pub use methods::{METHODS, Method, MethodRow};
 pub use question::{Answers, Question, QuestionKind, Questions};
 pub use revision::Revision;

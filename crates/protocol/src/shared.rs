@@ -6,8 +6,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    catalogue::ServerDescription, handler::Handler, methods::Method, revision::Revision, seal::Seal,
-    sessions::Sessions,
+    catalogue::ServerDescription, handler::Handler, listeners::Listeners, methods::Method,
+    revision::Revision, seal::Seal, sessions::Sessions,
 };
 
 /// Tells the time: milliseconds since the beginning of 1970.
@@ -73,6 +73,8 @@ pub(crate) struct Shared<H> {
     pub(crate) limits: Limits,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
+    /// Who listens.
+    pub(crate) listeners: Arc<Listeners>,
     pub(crate) description: ServerDescription,
     /// Who the server is, as JSON.
     pub(crate) server_info: Box<RawValue>,
@@ -89,6 +91,10 @@ impl<H: Handler> Shared<H> {
             sessions: host.sessions,
             clock: host.clock,
             random: host.random,
+            listeners: Arc::new(Listeners::new(
+                host.limits.listeners,
+                host.limits.listeners_per_principal,
+            )),
             limits: host.limits,
             tracker: host.tracker,
             stop: host.stop,
