@@ -307,4 +307,3 @@ async fn a_task_that_becomes_due_while_every_worker_is_busy_starts_before_newer_
     queue.submit(&operator, medium("new")).await;
     assert_eq!(queue.run(10).await, ["due", "new"]);
 }
-

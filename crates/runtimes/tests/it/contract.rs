@@ -1,8 +1,15 @@
 //! What every kind of plugin does. Another kind joins by one more line at the end.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use model::{Action, Call, ErrorKind, Health, Plugin, PluginName, Runtime, ToolName};
+use model::{
+    Action, Answers, Call, CompletionCall, CompletionSubject, ErrorKind, Health, Plugin, PluginName,
+    PromptCall, PromptName, ResourceCall, Runtime, ToolName,
+};
 use runtimes::LlmProvider;
 use serde_json::{Value, json};
 
@@ -153,6 +160,75 @@ async fn what_is_not_held_is_not_found(subject: Subject) {
     }
 }
 
+async fn a_prompt_or_resource_that_is_not_held_is_not_found(subject: Subject) {
+    for plugin in subject.runtime.plugins() {
+        let prompt = PromptCall {
+            plugin: plugin.name.clone(),
+            prompt: PromptName::parse("absent").unwrap(),
+            arguments: BTreeMap::new(),
+            answers: Answers::default(),
+            timeout: Duration::from_secs(60),
+        };
+        let refused = subject.runtime.prompt(prompt).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound, "{}", plugin.name);
+        let resource = ResourceCall {
+            plugin: plugin.name.clone(),
+            uri: "absent://nowhere".to_owned(),
+            answers: Answers::default(),
+            timeout: Duration::from_secs(60),
+        };
+        let refused = subject.runtime.resource(resource).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound, "{}", plugin.name);
+    }
+}
+
+async fn nothing_is_suggested_for_what_is_not_held(subject: Subject) {
+    for plugin in subject.runtime.plugins() {
+        let call = CompletionCall {
+            plugin: plugin.name.clone(),
+            subject: CompletionSubject::Prompt(PromptName::parse("absent").unwrap()),
+            argument: "absent".to_owned(),
+            typed: String::new(),
+            known: BTreeMap::new(),
+            timeout: Duration::from_secs(60),
+        };
+        let suggestions = subject.runtime.complete(call).await;
+        assert!(
+            suggestions.is_ok_and(|suggestions| suggestions.values.is_empty()),
+            "{}",
+            plugin.name
+        );
+    }
+}
+
+async fn every_prompt_and_resource_that_needs_nothing_can_be_had(subject: Subject) {
+    for plugin in subject.runtime.plugins() {
+        let free = plugin.prompts.iter().filter(|prompt| {
+            let mut arguments = prompt.arguments.iter();
+            !arguments.any(|argument| argument.is_required)
+        });
+        for prompt in free {
+            let call = PromptCall {
+                plugin: plugin.name.clone(),
+                prompt: prompt.name.clone(),
+                arguments: BTreeMap::new(),
+                answers: Answers::default(),
+                timeout: Duration::from_secs(60),
+            };
+            assert!(subject.runtime.prompt(call).await.is_ok(), "{}", prompt.name);
+        }
+        for resource in &plugin.resources {
+            let call = ResourceCall {
+                plugin: plugin.name.clone(),
+                uri: resource.uri.clone(),
+                answers: Answers::default(),
+                timeout: Duration::from_secs(60),
+            };
+            assert!(subject.runtime.resource(call).await.is_ok(), "{}", resource.uri);
+        }
+    }
+}
+
 async fn a_plugin_that_is_not_held_counts_as_healthy(subject: Subject) {
     let absent = PluginName::parse("absent").unwrap();
     assert_eq!(subject.runtime.health(&absent), Health::Healthy);
@@ -206,6 +282,9 @@ macro_rules! contract {
             every_example_fits_its_schema_and_gives_a_result_that_fits_too
             a_payload_that_does_not_fit_is_refused_without_harm
             what_is_not_held_is_not_found
+            a_prompt_or_resource_that_is_not_held_is_not_found
+            nothing_is_suggested_for_what_is_not_held
+            every_prompt_and_resource_that_needs_nothing_can_be_had
             a_plugin_that_is_not_held_counts_as_healthy
             d07_a_call_that_is_dropped_is_cancelled_to_its_far_end
         }

@@ -275,7 +275,9 @@ impl ActionView {
 /// Call a plugin's action
 ///
 /// Every call is in the history, failed and refused ones too. The payload is checked against the action's input
-/// schema (422), the result against its output schema.
+/// schema (422), the result against its output schema. An action that has to ask something first ends with the code
+/// `input_required` and a detail for each question (409): it can be answered over MCP, or when the action is called by a
+/// task.
 #[utoipa::path(
     post, path = "/mcp/execute", tag = "Plugins", operation_id = "execute",
     security(("bearer" = []), ("apiKey" = [])),
