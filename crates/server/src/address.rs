@@ -1,4 +1,4 @@
-//! From which address a request came, when proxies stand between.
+//! From which address a request came, and by which scheme, when proxies stand between.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// How many hops are followed at most; a longer chain counts as the last hop that was followed.
 const MAX_HOPS: usize = 32;
@@ -27,7 +28,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     let standard = || {
         walk_back(
             peer,
-            entries(headers, &header::FORWARDED).map(for_parameter),
+            entries(headers, &header::FORWARDED).map(|element| parameter(element, "for")),
             trusted,
         )
     };
@@ -39,6 +40,25 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
             let address = listed();
             if address == standard() { address } else { peer }
         }
+    }
+}
+
+/// The scheme by which the caller reached the outermost trusted proxy: `https` when the peer is trusted and says so,
+/// `http`, which this server itself speaks, otherwise.
+#[must_use]
+pub fn client_scheme(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> &'static str {
+    if !is_trusted(peer.to_canonical(), trusted) {
+        return "http";
+    }
+    let listed = entries(headers, &X_FORWARDED_PROTO).next().map(str::trim);
+    let standard = || {
+        entries(headers, &header::FORWARDED)
+            .next()
+            .map(|element| parameter(element, "proto"))
+    };
+    match listed.or_else(standard) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+        _ => "http",
     }
 }
 
@@ -68,12 +88,12 @@ fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item 
         .flat_map(|line| line.to_str().unwrap_or("").rsplit(','))
 }
 
-/// The value of `for` in one element of `Forwarded` (RFC 7239 §4); empty when there is none.
-fn for_parameter(element: &str) -> &str {
+/// The value of a parameter in one element of `Forwarded` (RFC 7239 §4); empty when there is none.
+fn parameter<'h>(element: &'h str, wanted: &str) -> &'h str {
     element
         .split(';')
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| name.eq_ignore_ascii_case("for"))
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
         .map_or("", |(_, value)| value.trim().trim_matches('"'))
 }
 
@@ -159,6 +179,28 @@ mod tests {
     #[case("for=_hidden", "10.0.0.1")]
     fn d02_the_standard_header_is_read_alike(#[case] line: &str, #[case] expected: &str) {
         assert_eq!(seen("10.0.0.1", &[("forwarded", line)]), expected);
+    }
+
+    #[rstest]
+    #[case::trusted("10.0.0.1", "x-forwarded-proto", "https", "https")]
+    #[case::nearest_hop("10.0.0.1", "x-forwarded-proto", "http, https", "https")]
+    #[case::standard("10.0.0.1", "forwarded", "for=198.51.100.1;proto=https", "https")]
+    #[case::plain("10.0.0.1", "x-forwarded-proto", "http", "http")]
+    #[case::odd("10.0.0.1", "x-forwarded-proto", "javascript", "http")]
+    #[case::untrusted("192.0.2.9", "x-forwarded-proto", "https", "http")]
+    fn d02_only_a_trusted_peer_says_by_which_scheme_it_was_reached(
+        #[case] peer: &str,
+        #[case] name: &'static str,
+        #[case] value: &str,
+        #[case] expected: &str,
+    ) {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        );
+        assert_eq!(client_scheme(peer.parse().unwrap(), &headers, &trusted), expected);
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub struct Edge {
     pub cors_origins: CorsOrigins,
     /// Host names that this server answers to.
     pub allowed_hosts: AllowedHosts,
+    /// Where callers reach this server, when that can't be told from their requests; without a slash at its end.
+    pub public_url: Option<String>,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Largest request body, in bytes.
@@ -297,6 +299,7 @@ impl Config {
             edge: Edge {
                 cors_origins: CorsOrigins::Any,
                 allowed_hosts: AllowedHosts::Listed(Vec::new()),
+                public_url: None,
                 trusted_proxies: Vec::new(),
                 max_body_bytes: 0,
                 request_timeout: Duration::ZERO,

@@ -23,16 +23,11 @@ use http::{Method, StatusCode};
 use model::{Error, ErrorCode};
 use tokio::net::TcpListener;
 
-use crate::{failure::Failure, principal::Counted, rest, state::AppState};
+use crate::{failure::Failure, principal::Counted, state::AppState};
 
-/// Serves until the state's `stopping` is cancelled; then waits up to `grace` for requests in flight, and ends what
-/// is left.
-pub async fn serve(listener: TcpListener, state: AppState, grace: Duration) {
-    serve_routes(listener, rest::router(), state, grace).await;
-}
-
-/// Serves other routes than those of the product, in the same way.
-pub async fn serve_routes(listener: TcpListener, routes: Router<AppState>, state: AppState, grace: Duration) {
+/// Serves routes until the state's `stopping` is cancelled; then waits up to `grace` for requests in flight, and ends
+/// what is left.
+pub async fn serve(listener: TcpListener, routes: Router<AppState>, state: AppState, grace: Duration) {
     let router = dress(routes, state.clone());
     listener::run(listener, router, &state, grace).await;
 }

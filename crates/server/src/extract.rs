@@ -12,13 +12,16 @@ mod list;
 
 use std::str::FromStr;
 
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
+};
 use bytes::Bytes;
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use model::{Error, ErrorCode};
 use serde::de::DeserializeOwned;
 
-use crate::{failure::Failure, state::AppState};
+use crate::{config::Edge, failure::Failure, state::AppState};
 
 pub use self::json::MAX_DEPTH;
 pub use self::query_limit::Limit;
@@ -40,6 +43,18 @@ pub(crate) struct RawJson<T> {
     pub(crate) value: Option<T>,
     /// How it says it.
     pub(crate) bytes: Bytes,
+}
+
+/// The bytes of a JSON body that another reader takes apart: of the right kind, within the limits of size and time;
+/// empty when there is none.
+///
+/// # Errors
+/// `UnsupportedMediaType`, `TooLarge`, `TooSlow`, `Malformed` when it breaks off.
+pub(crate) async fn json_bytes(headers: &HeaderMap, body: Body, edge: &Edge) -> model::Result<Bytes> {
+    if !http_body::Body::is_end_stream(&body) {
+        body::require_json(headers)?;
+    }
+    body::read(body, edge).await
 }
 
 /// The query string.
@@ -73,10 +88,7 @@ impl<T: DeserializeOwned> RawJson<T> {
     /// Reads a body; an empty one has no value.
     pub(crate) async fn read(request: Request, state: &AppState) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        if !http_body::Body::is_end_stream(&body) {
-            body::require_json(&parts.headers)?;
-        }
-        let bytes = body::read(body, state.edge()).await?;
+        let bytes = json_bytes(&parts.headers, body, state.edge()).await?;
         if bytes.is_empty() {
             return Ok(Self { value: None, bytes });
         }

@@ -26,7 +26,10 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 /// As a response it has only its status: the edge, which knows the request's id, gives it its body and
 /// headers and writes it to the log, once.
 #[derive(Clone, Debug)]
-pub struct Failure(Arc<Error>);
+pub struct Failure {
+    error: Arc<Error>,
+    challenge: Option<HeaderValue>,
+}
 
 /// The body of every failure: `{"ok":false,"error":{…}}`.
 #[derive(Debug, Serialize)]
@@ -56,13 +59,22 @@ impl Failure {
     /// The error behind it.
     #[must_use]
     pub fn error(&self) -> &Error {
-        &self.0
+        &self.error
+    }
+
+    /// Tells the caller in these words, rather than in the usual ones, what credential is taken.
+    #[must_use]
+    pub fn with_challenge(self, challenge: HeaderValue) -> Self {
+        Self {
+            challenge: Some(challenge),
+            ..self
+        }
     }
 
     /// The status that fits.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        status_of(self.0.kind())
+        status_of(self.error.kind())
     }
 
     /// The body for the caller.
@@ -75,9 +87,9 @@ impl Failure {
     #[must_use]
     pub fn envelope<'a>(&'a self, request_id: &'a str) -> FailureEnvelope<'a> {
         let error = FailureView {
-            code: self.0.code(),
-            message: self.0.message(),
-            details: self.0.details(),
+            code: self.error.code(),
+            message: self.error.message(),
+            details: self.error.details(),
             request_id,
         };
         FailureEnvelope { ok: false, error }
@@ -85,8 +97,10 @@ impl Failure {
 
     /// Adds the headers that say what to do next: sign in, wait.
     pub fn fill_headers(&self, headers: &mut HeaderMap) {
-        if self.0.kind() == ErrorKind::Unauthenticated {
-            let is_token = self.0.code() == ErrorCode::InvalidToken;
+        if let Some(challenge) = &self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+        } else if self.error.kind() == ErrorKind::Unauthenticated {
+            let is_token = self.error.code() == ErrorCode::InvalidToken;
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 if is_token {
@@ -96,11 +110,11 @@ impl Failure {
                 },
             );
         }
-        let must_wait = matches!(self.0.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable);
-        if must_wait || self.0.wait().is_some() {
+        let must_wait = matches!(self.error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable);
+        if must_wait || self.error.wait().is_some() {
             headers.insert(
                 header::RETRY_AFTER,
-                whole_seconds(self.0.wait().unwrap_or(DEFAULT_WAIT)),
+                whole_seconds(self.error.wait().unwrap_or(DEFAULT_WAIT)),
             );
         }
     }
@@ -108,7 +122,7 @@ impl Failure {
     /// Tells whether the connection can't be used any further: the rest of the request was not read.
     #[must_use]
     pub fn ends_connection(&self) -> bool {
-        matches!(self.0.kind(), ErrorKind::TooLarge | ErrorKind::TooSlow)
+        matches!(self.error.kind(), ErrorKind::TooLarge | ErrorKind::TooSlow)
     }
 
     /// The finished answer.
@@ -124,13 +138,16 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(Arc::new(error))
+        Self {
+            error: Arc::new(error),
+            challenge: None,
+        }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(&self.error, f)
     }
 }
 

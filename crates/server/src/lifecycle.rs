@@ -25,7 +25,8 @@ use crate::logs::{self, LogError};
 use crate::metrics::Metrics;
 use crate::state::AppState;
 use crate::system::SystemClock;
-use crate::wire::{self, WireError, Wired};
+use crate::wire::{self, Extras, WireError, Wired};
+use crate::{mcp, rest};
 
 /// How long the periodic duties and the store may take to end, after the requests have ended.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +46,9 @@ pub enum LifecycleError {
     /// No engine.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// No routes.
+    #[error(transparent)]
+    Routes(#[from] model::Error),
     /// The address can't be listened on.
     #[error("can't listen on {host}:{port}: {reason}")]
     Bind {
@@ -60,21 +64,22 @@ pub enum LifecycleError {
 /// Serves and does tasks until SIGTERM or SIGINT, then ends in order.
 ///
 /// No new requests and tasks are taken, those in flight are answered and done, and everything is written.
-/// `extra_runtimes` hold plugins beside the built-in ones.
+/// `extras` are what a binary adds to the product.
 ///
 /// Answers 0 after an orderly end, 128 and the signal's number when a second signal cut it short, 1 when something
 /// could not be written.
 ///
 /// # Errors
 /// [`LifecycleError`] when the server did not start, fit to be shown as it is.
-pub fn run(loaded: Loaded, extra_runtimes: Vec<Arc<dyn model::Runtime>>) -> Result<ExitCode, LifecycleError> {
+pub fn run(loaded: Loaded, extras: impl Into<Extras>) -> Result<ExitCode, LifecycleError> {
+    let extras = extras.into();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let _log = logs::start(&loaded.config.logs, &clock)?;
     for warning in &loaded.warnings {
         tracing::warn!(warning, "look at the configuration");
     }
     let served = runtime().map_err(LifecycleError::Start).and_then(|runtime| {
-        let served = runtime.block_on(serve(&loaded.config, extra_runtimes));
+        let served = runtime.block_on(serve(&loaded.config, extras));
         runtime.shutdown_timeout(THREADS_PATIENCE);
         served
     });
@@ -95,17 +100,14 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(
-    config: &Config,
-    extra_runtimes: Vec<Arc<dyn model::Runtime>>,
-) -> Result<ExitCode, LifecycleError> {
+async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleError> {
     let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
     let metrics = Arc::new(Metrics::new());
     let Wired {
         engine,
         ids,
         warnings,
-    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extra_runtimes)?;
+    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extras.runtimes)?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
@@ -119,10 +121,15 @@ async fn serve(
         ids,
         stopping.clone(),
     );
+    let terms = mcp::Terms {
+        bare_tools: extras.bare_tools,
+        task_retention: config.task_retention,
+    };
+    let routes = rest::router().merge(mcp::routes(&state, terms)?);
     let duties = TaskTracker::new();
     let pace = start_duties(&duties, &engine);
     banner::announce(config, address, &engine).await;
-    let mut server = duties.spawn(edge::serve(listener, state, config.shutdown_grace));
+    let mut server = duties.spawn(edge::serve(listener, routes, state, config.shutdown_grace));
     let worker = duties.spawn(work(engine.clone(), stopping.clone(), config.shutdown_grace));
 
     let mut ended_alone = None;

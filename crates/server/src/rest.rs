@@ -13,12 +13,13 @@ mod user;
 mod auth;
 mod security_event;
 mod key;
-mod execution;
+pub(crate) mod execution;
 mod plugin;
-mod task;
+pub(crate) mod task;
 mod health;
 mod metrics;
 mod docs;
+pub(crate) mod protected_resource;
 mod setup;
 
 /// Every route, without the layers around them.
@@ -104,6 +105,8 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::redirect))
         .routes(routes!(docs::page))
         .routes(routes!(docs::file))
+        .routes(routes!(protected_resource::read))
+        .routes(routes!(protected_resource::read_root))
         .routes(routes!(setup::show, setup::submit))
         .routes(routes!(setup::style))
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use backplane::LocalRateLimiter;
 use engine::{Engine, Ports, Settings};
-use model::{Clock, Entropy, Ids, Observer, Quota, Runtime};
+use model::{Clock, Entropy, Ids, Observer, PluginName, Quota, Runtime};
 use runtimes::{Builtin, LlmSettings, ProviderSettings};
 use stores::{SqliteOptions, SqliteStore};
 
@@ -23,6 +23,27 @@ pub struct Wired {
     /// One line for each thing that was put right.
     pub warnings: Vec<String>,
 }
+
+/// What a binary adds to the product: fixtures of tests and benchmarks.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// Hold plugins beside the built-in ones.
+    pub runtimes: Vec<Arc<dyn Runtime>>,
+    /// The plugin whose tools and prompts MCP clients see under their own names, without the plugin's before them.
+    pub bare_tools: Option<PluginName>,
+}
+
+impl From<Vec<Arc<dyn Runtime>>> for Extras {
+    fn from(runtimes: Vec<Arc<dyn Runtime>>) -> Self {
+        Self {
+            runtimes,
+            bare_tools: None,
+        }
+    }
+}
+
+/// The name that no plugin can have: MCP clients see the server's own tools under it.
+pub const RESERVED_PLUGIN_NAME: &str = "tasks";
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +72,9 @@ pub fn open(
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let (secrets, warnings) = GeneratedSecrets::open(&config.data_dir, entropy.as_ref())?;
     let store = SqliteStore::open(&config.data_dir, &SqliteOptions::default())?;
+    for runtime in &extra_runtimes {
+        require_free_names(runtime.as_ref())?;
+    }
     let builtin: Arc<dyn Runtime> = Arc::new(Builtin::new(llm_settings(&config.llm), Arc::clone(&entropy))?);
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::new(Arc::clone(&clock), Arc::clone(&entropy)));
     let ports = Ports {
@@ -68,6 +92,19 @@ pub fn open(
         ids,
         warnings,
     })
+}
+
+/// Refuses plugins under the name of the server's own tools, in whatever case.
+fn require_free_names(runtime: &dyn Runtime) -> Result<(), model::Error> {
+    let plugins = runtime.plugins();
+    let mut names = plugins.iter().map(|plugin| plugin.name.as_str());
+    match names.find(|name| name.eq_ignore_ascii_case(RESERVED_PLUGIN_NAME)) {
+        Some(name) => {
+            let message = "is the name of this server's own tools; give the plugin another";
+            Err(model::Error::invalid(name, message))
+        }
+        None => Ok(()),
+    }
 }
 
 fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {

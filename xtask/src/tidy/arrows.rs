@@ -9,15 +9,16 @@ use crate::process;
 
 /// What each package of ours may use of the others. Tests of the engine may run on real adapters; what measures and
 /// torments the whole may start the whole.
-const OURS: [(&str, &[&str], &[&str]); 8] = [
+const OURS: [(&str, &[&str], &[&str]); 9] = [
     ("model", &[], &[]),
     ("engine", &["model"], &["stores", "backplane", "runtimes"]),
     ("stores", &["model"], &[]),
     ("backplane", &["model"], &[]),
     ("runtimes", &["model"], &[]),
+    ("protocol", &[], &[]),
     (
         "mcp-server",
-        &["model", "engine", "stores", "backplane", "runtimes"],
+        &["model", "engine", "stores", "backplane", "runtimes", "protocol"],
         &[],
     ),
     ("bench", &["model", "engine", "mcp-server"], &[]),
@@ -28,16 +29,18 @@ const OURS: [(&str, &[&str], &[&str]); 8] = [
 const FOREIGN: [(&str, &[&str]); 29] = [
     (
         "tokio",
-        &["engine", "stores", "backplane", "runtimes", "mcp-server", "bench"],
+        &[
+            "engine", "stores", "backplane", "runtimes", "protocol", "mcp-server", "bench",
+        ],
     ),
     ("axum", &["mcp-server", "bench"]),
     ("axum-extra", &["mcp-server"]),
     ("hyper", &["mcp-server"]),
     ("hyper-util", &["mcp-server"]),
-    ("http", &["mcp-server"]),
-    ("http-body", &["mcp-server"]),
-    ("http-body-util", &["mcp-server"]),
-    ("tower", &["mcp-server"]),
+    ("http", &["mcp-server", "protocol"]),
+    ("http-body", &["mcp-server", "protocol"]),
+    ("http-body-util", &["mcp-server", "protocol"]),
+    ("tower", &["mcp-server", "protocol"]),
     ("tower-http", &["mcp-server"]),
     ("utoipa", &["mcp-server"]),
     ("utoipa-axum", &["mcp-server"]),

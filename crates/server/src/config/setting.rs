@@ -409,8 +409,18 @@ pub const SETTINGS: &[Setting] = &[
         ..TEXT
     },
     Setting {
+        name: "PUBLIC_URL",
+        otherwise: "taken from each request",
+        meaning: "Where callers reach this server, for what tells them how to sign in: https://tools.example.com.",
+        kind: Kind::Text {
+            accepts: "an http or https URL without credentials, query and fragment",
+            put: |config, text| parse::base_url(text).map(|url| config.edge.public_url = Some(url)),
+        },
+        ..TEXT
+    },
+    Setting {
         name: "TRUSTED_PROXIES",
-        meaning: "Networks whose Forwarded and X-Forwarded-For are believed, separated by commas.",
+        meaning: "Networks whose Forwarded, X-Forwarded-For and X-Forwarded-Proto are believed, separated by commas.",
         kind: Kind::Text {
             accepts: "networks such as 10.0.0.0/8 and addresses, separated by commas",
             put: |config, text| parse::networks(text).map(|networks| config.edge.trusted_proxies = networks),

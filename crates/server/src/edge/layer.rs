@@ -22,10 +22,11 @@ use tower::{Layer, Service};
 use super::{
     exchange::Exchange,
     headers::{Prepared, tell_limit},
-    origin::{Reader, answer_preflight, check_host, check_origin, is_preflight},
+    origin::{Reader, answer_preflight, check_client_origin, check_host, check_origin, is_preflight},
 };
 use crate::{
     failure::Failure,
+    mcp,
     request::{Link, RequestContext},
     state::AppState,
 };
@@ -105,7 +106,7 @@ where
 
     let (mut response, reader) = match admit(&request, &state) {
         Ok(reader) if is_preflight(request.method(), request.headers()) => {
-            (answer_preflight(reader.as_ref()), reader)
+            (answer_preflight(reader.as_ref(), request.headers()), reader)
         }
         Ok(reader) => (run(&state, &context, route, request).await, reader),
         Err(error) => (Failure::from(error).into_response(), None),
@@ -135,6 +136,9 @@ where
 fn admit(request: &Request, state: &AppState) -> model::Result<Option<Reader>> {
     let (uri, headers) = (request.uri(), request.headers());
     check_host(uri, request.version(), headers, state.edge())?;
+    if uri.path() == mcp::PATH {
+        return check_client_origin(uri, headers, state.edge());
+    }
     check_origin(request.method(), uri, headers, state.edge())
 }
 

@@ -1,7 +1,7 @@
 //! Whose pages may ask, and under which names: hosts, origins, CORS.
 
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority};
 use model::{Error, ErrorCode, Result};
 
 use crate::config::{AllowedHosts, CorsOrigins, Edge};
@@ -9,11 +9,15 @@ use crate::config::{AllowedHosts, CorsOrigins, Edge};
 /// What a page of another origin may read of an answer, besides what every page may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "X-Request-Id, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Idempotency-Replayed, \
-     WWW-Authenticate",
+     WWW-Authenticate, Mcp-Session-Id",
 );
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-const ALLOWED_HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, X-API-Key, Content-Type, Idempotency-Key, X-Request-Id");
+const ALLOWED_HEADERS: &str = "Authorization, X-API-Key, Content-Type, Idempotency-Key, X-Request-Id, \
+     MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-ID";
+/// What begins the names of headers that repeat arguments of a tool; there is one for each such argument.
+const PARAMETER_HEADER: &str = "mcp-param-";
+/// The most such headers that a page is allowed at once.
+const MAX_PARAMETER_HEADERS: usize = 32;
 /// How long a browser may remember what it was allowed, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -85,6 +89,46 @@ pub(super) fn check_origin(
     ))
 }
 
+/// Passes when no page of a foreign origin makes the request, whatever its method; gives the origin that may read the
+/// answer.
+///
+/// Where every origin may call (`CORS_ORIGIN` is `*`), this still takes the pages of this server's own host names only:
+/// the protocol behind it wants foreign ones refused always (DNS rebinding).
+pub(super) fn check_client_origin(uri: &Uri, headers: &HeaderMap, edge: &Edge) -> Result<Option<Reader>> {
+    let mut origins = headers.get_all(header::ORIGIN).into_iter();
+    let Some(origin) = origins.next() else {
+        return Ok(None);
+    };
+    let reader = match &edge.cors_origins {
+        CorsOrigins::Any => {
+            let is_known = is_of_own_name(origin, &edge.allowed_hosts);
+            is_known.then(|| Reader {
+                allowed: origin.clone(),
+            })
+        }
+        CorsOrigins::Listed(_) => allowed_reader(origin, &edge.cors_origins),
+    };
+    let is_only = origins.next().is_none();
+    if is_only && (reader.is_some() || is_own(origin, uri, headers)) {
+        return Ok(reader);
+    }
+    Err(Error::new(
+        ErrorCode::OriginNotAllowed,
+        "pages of that origin may not call this; CORS_ORIGIN lists those that may",
+    ))
+}
+
+/// Tells whether the page came from one of the names that this server answers to, from whatever port.
+fn is_of_own_name(origin: &HeaderValue, hosts: &AllowedHosts) -> bool {
+    let authority = origin.to_str().ok().and_then(|text| text.split_once("://"));
+    match (authority, hosts) {
+        (Some(("http" | "https", authority)), AllowedHosts::Listed(_)) => authority
+            .parse::<Authority>()
+            .is_ok_and(|authority| hosts.contains(authority.host())),
+        _ => false,
+    }
+}
+
 /// Tells whether a browser asks what a page of another origin may do (Fetch, CORS-preflight request).
 pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
@@ -93,15 +137,33 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Answers what a page may do; an origin that may do nothing is told nothing.
-pub(super) fn answer_preflight(reader: Option<&Reader>) -> Response {
+pub(super) fn answer_preflight(reader: Option<&Reader>, asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     if reader.is_some() {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(asked));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     }
     response
+}
+
+/// The headers that a page may send: those that are known, and those that it asks for and that repeat arguments.
+fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
+    let asked = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let names = asked.and_then(|names| names.to_str().ok()).unwrap_or_default();
+    let is_parameter = |name: &&str| {
+        name.get(..PARAMETER_HEADER.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(PARAMETER_HEADER))
+            && name.parse::<HeaderName>().is_ok()
+    };
+    let parameters = names.split(',').map(str::trim).filter(is_parameter);
+    let mut allowed = ALLOWED_HEADERS.to_owned();
+    for name in parameters.take(MAX_PARAMETER_HEADERS) {
+        allowed.push_str(", ");
+        allowed.push_str(name);
+    }
+    HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(ALLOWED_HEADERS))
 }
 
 impl Reader {

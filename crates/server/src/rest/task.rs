@@ -3,7 +3,7 @@
 mod body;
 mod filter;
 mod stats;
-mod view;
+pub(crate) mod view;
 mod wait;
 
 use std::{sync::Arc, time::Duration};

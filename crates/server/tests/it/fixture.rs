@@ -7,11 +7,11 @@ use engine::{Engine, Pace};
 use futures_util::future::join_all;
 use server::{
     config::{Config, source::Sources},
-    edge,
+    edge, mcp,
     metrics::Metrics,
     rest,
     state::AppState,
-    wire,
+    wire::{self, Extras},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -46,11 +46,20 @@ impl Server {
 
     /// Starts a server with further variables.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        Self::start_routes(rest::router(), variables).await
+        Self::start_more(Router::new(), Extras::default(), variables).await
     }
 
-    /// Starts a server with other routes.
+    /// Starts a server with further routes.
     pub(crate) async fn start_routes(routes: Router<AppState>, variables: &[(&str, &str)]) -> Self {
+        Self::start_more(routes, Extras::default(), variables).await
+    }
+
+    /// Starts a server with further routes and plugins.
+    pub(crate) async fn start_more(
+        routes: Router<AppState>,
+        extras: Extras,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let dir = TempDir::new().unwrap();
         let data_dir = dir.path().to_str().unwrap();
         let usual = [
@@ -63,12 +72,19 @@ impl Server {
         let sources = Sources::default().with_environment(usual.iter().chain(variables).copied());
         let config = Config::load(&sources).unwrap().config;
         let metrics = Arc::new(Metrics::new());
-        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), Vec::new()).unwrap();
+        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes).unwrap();
         let stopping = CancellationToken::new();
         let state = AppState::new(wired.engine, config.edge, metrics, wired.ids, stopping.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = edge::serve_routes(listener, routes, state.clone(), config.shutdown_grace);
+        let terms = mcp::Terms {
+            bare_tools: extras.bare_tools,
+            task_retention: config.task_retention,
+        };
+        let routes = rest::router()
+            .merge(mcp::routes(&state, terms).unwrap())
+            .merge(routes);
+        let serving = edge::serve(listener, routes, state.clone(), config.shutdown_grace);
         let (engine, stop) = (state.engine().clone(), stopping.clone());
         let working = async move {
             let pace = Pace { stop: stop.clone() };

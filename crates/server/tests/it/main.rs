@@ -20,6 +20,7 @@ mod metrics;
 mod plugin;
 mod history;
 mod task;
+mod mcp;
 mod setup;
 mod docs;
 mod openapi;

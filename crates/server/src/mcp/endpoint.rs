@@ -1,0 +1,124 @@
+//! `/mcp` over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{FromRequestParts as _, Request, State},
+    response::{IntoResponse as _, Response},
+    routing::{MethodFilter, on},
+};
+use bytes::Bytes;
+use http::{Method, header};
+use model::{Clock as _, Entropy as _, PluginName};
+use protocol::{Host, Limits, LocalSessions, McpService};
+
+use super::{caller::Caller, challenge, door::Door, handler::Seal};
+use crate::{
+    extract::json_bytes,
+    failure::Failure,
+    place::Place,
+    principal::TokenOrKey,
+    request::{RequestContext, Sender},
+    state::AppState,
+    system::{SystemClock, SystemEntropy},
+};
+
+/// The path.
+pub const PATH: &str = "/mcp";
+
+/// What decides how tools and tasks are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The plugin whose tools and prompts clients see under their own names.
+    pub bare_tools: Option<PluginName>,
+    /// How long ended tasks are kept.
+    pub task_retention: Duration,
+}
+
+/// The route of the protocol, behind the same guard and limits as all others.
+///
+/// # Errors
+/// `Bug` when its keys can't be derived.
+pub fn routes(state: &AppState, terms: Terms) -> model::Result<Router<AppState>> {
+    let service = McpService::new(host(state, terms)?);
+    let methods = MethodFilter::POST.or(MethodFilter::GET).or(MethodFilter::DELETE);
+    Ok(Router::new()
+        .route(PATH, on(methods, serve))
+        .layer(Extension(service)))
+}
+
+fn host(state: &AppState, terms: Terms) -> model::Result<Host<Door>> {
+    let engine = state.engine().clone();
+    let seal = Seal::of(&engine)?;
+    let door = Door::new(
+        engine,
+        terms.bare_tools,
+        terms.task_retention,
+        state.tasks().clone(),
+    );
+    Ok(Host {
+        handler: Arc::new(door),
+        seal: Arc::new(seal),
+        sessions: Arc::new(LocalSessions::new(now_ms)),
+        clock: Arc::new(now_ms),
+        random: Arc::new(random),
+        limits: Limits::default(),
+        tracker: state.tasks().clone(),
+        stop: state.stopping().clone(),
+    })
+}
+
+/// Milliseconds since the beginning of 1970.
+fn now_ms() -> u64 {
+    u64::try_from(SystemClock.now().as_millis()).unwrap_or_default()
+}
+
+/// 128 bits that nobody can guess.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    SystemEntropy.fill(&mut bytes);
+    u128::from_be_bytes(bytes)
+}
+
+async fn serve(
+    State(state): State<AppState>,
+    Extension(service): Extension<McpService<Door>>,
+    request: Request,
+) -> Response {
+    let answered = answer(&state, &service, request).await;
+    answered.unwrap_or_else(Failure::into_response)
+}
+
+async fn answer(state: &AppState, service: &McpService<Door>, request: Request) -> Result<Response, Failure> {
+    let (mut parts, body) = request.into_parts();
+    let peer = RequestContext::of(&parts)?.peer();
+    let place = Place::of(&parts.uri, &parts.headers, peer, state.edge());
+    let admitted = TokenOrKey::from_request_parts(&mut parts, state).await;
+    let TokenOrKey(principal) = admitted.map_err(|failure| challenge::refuse(failure, &place))?;
+    let Sender(client) = Sender::from_request_parts(&mut parts, state).await?;
+    let bytes = if parts.method == Method::POST {
+        json_bytes(&parts.headers, body, state.edge()).await?
+    } else {
+        Bytes::new()
+    };
+    if parts.method == Method::HEAD {
+        // Answered as GET is; the router takes the body away, and with it the stream ends.
+        parts.method = Method::GET;
+    }
+    let caller = Caller::new(principal, client);
+    let response = service
+        .handle(caller.clone(), http::Request::from_parts(parts, bytes))
+        .await;
+    match caller.lack() {
+        Some(lack) if !is_stream(&response) => Err(challenge::refuse_for_lack(lack, &place)),
+        _ => Ok(response.map(Body::new)),
+    }
+}
+
+/// Tells whether the answer began to be sent before it was known.
+fn is_stream(response: &http::Response<protocol::Body>) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    media_type.is_some_and(|name| name.as_bytes().starts_with(b"text/event-stream"))
+}

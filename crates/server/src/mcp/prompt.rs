@@ -1,0 +1,112 @@
+//! Prompts of plugins.
+
+use engine::PromptRequest;
+use model::{Answers, Error, ErrorKind, FilledPrompt, Permission};
+use protocol::{
+    Cached, Content, Context, Listed, Page, Prompt, PromptArgument, PromptCall, PromptMessage, PromptResult,
+    Reply, RpcError,
+};
+use serde_json::Value;
+
+use super::{
+    caller::Caller,
+    door::Door,
+    fault::request_error,
+    page::page,
+    question::{self, Note},
+    tool::{given, private},
+};
+
+/// `prompts/list`: those of the plugins that the caller may use, by name.
+pub(super) fn list(
+    door: &Door,
+    context: &Context<Caller>,
+    wanted: &Page,
+) -> Result<Cached<Listed<Prompt>>, RpcError> {
+    let held = door.engine().prompts(context.caller.principal()).into_iter();
+    let named = held.map(|view| {
+        (
+            door.names().show(&view.plugin, view.prompt.name.as_str()),
+            view.prompt,
+        )
+    });
+    let mut all: Vec<(String, model::Prompt)> = named.collect();
+    all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let listed = page(
+        &all,
+        wanted,
+        |(name, _)| name.as_str(),
+        |(name, prompt)| shown(name, prompt),
+    )?;
+    Ok(private(listed))
+}
+
+/// `prompts/get`.
+pub(super) async fn get(
+    door: &Door,
+    context: &Context<Caller>,
+    call: PromptCall,
+) -> Result<Reply<PromptResult>, RpcError> {
+    let unknown = || RpcError::invalid_params("Unknown prompt");
+    let (plugin, prompt) = door.names().find_prompt(&call.name).ok_or_else(unknown)?;
+    let caller = &context.caller;
+    caller.require(&[Permission::ExecutePlugin(plugin.clone())])?;
+    let arguments = call
+        .arguments
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            Value::String(text) => Some((name, text)),
+            _ => None,
+        });
+    let (given, note) = question::taken(call.answers);
+    let state = match note {
+        Note::OfPlugin(notes) => notes,
+        Note::OfTask(_) => None,
+    };
+    let request = PromptRequest {
+        plugin,
+        prompt,
+        arguments: arguments.collect(),
+        answers: Answers { given, state },
+    };
+    let filled = door.engine().fill_prompt(caller.principal(), request).await;
+    match filled.map_err(|error| refusal(&error))? {
+        model::Reply::Done(filled) => spoken(filled).map(Reply::Done),
+        model::Reply::Asks(questions) => Ok(Reply::Asks(question::of_call(questions))),
+    }
+}
+
+fn refusal(error: &Error) -> RpcError {
+    if error.kind() == ErrorKind::NotFound {
+        return RpcError::invalid_params("Unknown prompt");
+    }
+    request_error(error)
+}
+
+fn shown(name: &str, prompt: &model::Prompt) -> Prompt {
+    let arguments = prompt.arguments.iter().map(|argument| PromptArgument {
+        name: argument.name.clone(),
+        description: given(&argument.description),
+        required: argument.is_required,
+    });
+    Prompt {
+        name: name.to_owned(),
+        title: given(&prompt.title),
+        description: given(&prompt.description),
+        arguments: arguments.collect(),
+    }
+}
+
+fn spoken(filled: FilledPrompt) -> Result<PromptResult, RpcError> {
+    let messages = filled.messages.into_iter().map(|message| {
+        let role = message.speaker.as_str().to_owned();
+        let content = Content::from_json(message.content)?;
+        Some(PromptMessage { role, content })
+    });
+    let messages: Option<Vec<_>> = messages.collect();
+    Ok(PromptResult {
+        description: filled.description,
+        // The verb lets nothing else through.
+        messages: messages.ok_or_else(RpcError::internal)?,
+    })
+}
