@@ -76,7 +76,8 @@ impl QueueHandle {
         RunningAttempt::begin(self.clone(), hold, worker)
     }
 
-    /// Stops an attempt, whether it runs here already or is about to: its call is dropped and recorded as cancelled.
+    /// Stops an attempt, whether it runs here already or is about to: its call is dropped and recorded as cancelled. One
+    /// before it that runs here, since it hasn't heard yet that it was superseded, is stopped too.
     pub(crate) fn stop_attempt(&self, task: TaskId, attempt: u32) {
         self.0.running.stop(Hold { task, attempt });
     }

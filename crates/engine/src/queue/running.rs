@@ -33,10 +33,14 @@ struct Running {
 }
 
 impl RunningAttempts {
+    /// Stops an attempt, and those before it that don't know yet that they were superseded.
     pub(super) fn stop(&self, hold: Hold) {
         let mut attempts = self.0.lock();
-        if let Some(running) = attempts.running.get(&hold) {
+        let of_task = attempts.running.iter().filter(|(other, _)| other.task == hold.task);
+        for (_, running) in of_task.filter(|(other, _)| other.attempt <= hold.attempt) {
             running.stop.cancel();
+        }
+        if attempts.running.contains_key(&hold) {
             return;
         }
         if attempts.ahead.len() >= MOST_AHEAD {
@@ -194,6 +198,15 @@ mod tests {
         assert!(handle.begin_attempt(hold(1), worker(1)).is_stopped());
         assert!(!handle.begin_attempt(hold(2), worker(1)).is_stopped());
         assert!(!handle.begin_attempt(hold(1), worker(1)).is_stopped());
+    }
+
+    #[test]
+    fn an_attempt_that_was_superseded_is_stopped_with_the_latest_one() {
+        let handle = QueueHandle::default();
+        let superseded = handle.begin_attempt(hold(1), worker(1));
+        let other = handle.begin_attempt(hold(2), worker(1));
+        handle.stop_attempt(hold(1).task, 2);
+        assert_eq!((superseded.is_stopped(), other.is_stopped()), (true, false));
     }
 
     #[test]

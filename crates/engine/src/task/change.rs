@@ -101,7 +101,9 @@ impl Engine {
         let now = self.parts.clock.now();
         let cancelled = self.parts.store.cancel_task(id, owner, now).await?;
         let cancelled = cancelled.ok_or_else(no_such_task)?;
-        if let Some(attempt) = cancelled.running {
+        let attempt = cancelled.task.standing.attempt;
+        // Also when none holds it: one that lost it may not have heard of that yet.
+        if attempt > 0 {
             self.parts.queue.stop_attempt(id, attempt);
         }
         self.tell_of_change(&cancelled.task);

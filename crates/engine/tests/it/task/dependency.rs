@@ -112,11 +112,27 @@ async fn a_task_on_which_a_thousand_depend_frees_them_all() {
 }
 
 #[tokio::test]
-async fn a_task_that_was_cancelled_with_another_can_be_run_all_the_same_when_somebody_asks() {
+async fn a_task_that_was_cancelled_with_another_is_tried_anew_after_that_one() {
     let shop = Shop::open();
     let (a, _, c) = fork(&shop).await;
     shop.engine.cancel_task(&user(1), a).await.unwrap();
     settle(&shop).await;
+    let refused = shop.engine.retry_task(&user(1), c).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::Conflict);
+    shop.engine.retry_task(&user(1), a).await.unwrap();
     shop.engine.retry_task(&user(1), c).await.unwrap();
-    assert_eq!(work(&shop, well).await, ["b", "c"]);
+    assert_eq!(work(&shop, well).await, ["b", "a"]);
+    settle(&shop).await;
+    assert_eq!(work(&shop, well).await, ["c"]);
+}
+
+#[tokio::test]
+async fn a_task_that_was_called_off_by_itself_waits_for_the_others_when_it_is_tried_anew() {
+    let shop = Shop::open();
+    let (_, _, c) = fork(&shop).await;
+    shop.engine.cancel_task(&user(1), c).await.unwrap();
+    shop.engine.retry_task(&user(1), c).await.unwrap();
+    assert_eq!(work(&shop, well).await, ["a", "b"]);
+    settle(&shop).await;
+    assert_eq!(work(&shop, well).await, ["c"]);
 }
