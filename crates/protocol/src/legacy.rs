@@ -4,6 +4,7 @@ mod session;
 mod event;
 mod ask;
 mod call;
+mod batch;
 mod initialize;
 mod replay;
 mod listen;
@@ -15,19 +16,21 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Response, StatusCode, header, request::Parts};
 
 use crate::{
-    context::Outbox,
+    body::Body,
     error::{ErrorCode, RpcError},
     handler::Handler,
-    http::Body,
     jsonrpc::{self, Id, Message, Request, error_message, result_message},
+    listeners::Crowded,
     revision::Revision,
     sessions::{ClientAnswer, Weight},
     shared::Shared,
 };
 
-pub(crate) use call::Desk;
+pub(crate) use batch::respond_to_batch;
+pub(crate) use call::{Desk, running_name};
 pub(crate) use initialize::initialize;
 pub(crate) use listen::Listener;
+use listen::NotListening;
 
 /// The header that names a session.
 const SESSION_ID: &str = "mcp-session-id";
@@ -71,7 +74,7 @@ pub(crate) async fn handle<H: Handler>(
 struct Refused {
     status: StatusCode,
     id: Option<Id>,
-    error: RpcError,
+    error: Box<RpcError>,
 }
 
 impl Refused {
@@ -80,7 +83,7 @@ impl Refused {
         Self {
             status,
             id: None,
-            error,
+            error: Box::new(error),
         }
     }
 
@@ -170,7 +173,7 @@ async fn post<H: Handler>(
     let refuse = |refusal: jsonrpc::Refusal| Refused {
         status: StatusCode::BAD_REQUEST,
         id: refusal.id,
-        error: refusal.error,
+        error: Box::new(refusal.error),
     };
     if jsonrpc::is_batch(body) {
         let desk = enter(shared, caller, headers).await?;
@@ -191,7 +194,7 @@ async fn post<H: Handler>(
             take(&desk, message).await.map_err(|error| Refused {
                 status: StatusCode::BAD_REQUEST,
                 id: None,
-                error,
+                error: Box::new(error),
             })?;
             Ok(accepted())
         }
@@ -216,7 +219,7 @@ fn begin<H: Handler>(
     let id = id.ok_or_else(|| Refused {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         id: Some(request.id.clone()),
-        error: RpcError::internal(),
+        error: Box::new(RpcError::internal()),
     })?;
     let mut response = json(StatusCode::OK, result_message(&request.id, &result));
     response.headers_mut().insert(SESSION_ID, id);
@@ -233,7 +236,7 @@ pub(crate) async fn take<H: Handler>(desk: &Desk<H>, message: Message) -> Result
     match message {
         Message::Notification(notification) if notification.method == "notifications/cancelled" => {
             if let Some(id) = notification.params.get("requestId").and_then(Id::read) {
-                sessions.cancel(session, &call::running_name(&id)).await;
+                sessions.cancel(session, &running_name(&id)).await;
             }
             Ok(())
         }
@@ -272,32 +275,32 @@ async fn get<H: Handler>(
         ));
     }
     let desk = enter(shared, caller, headers).await?;
-    let sessions = Arc::clone(&shared.sessions);
-    let session = desk.session.key;
     if let Some(seen) = headers.get(LAST_EVENT_ID).filter(|seen| !seen.is_empty()) {
-        let seen = seen
-            .to_str()
-            .ok()
-            .and_then(|seen| event::parse_event_id(session, seen));
+        let seen = seen.to_str().ok();
+        let seen = seen.and_then(|seen| event::parse_event_id(desk.session.key, seen));
         let resumed = match seen {
-            Some((stream, seen)) => replay::follow(sessions, stream, seen, None).await,
+            Some((stream, seen)) => replay::follow(shared, stream, seen, None).await,
             None => None,
         };
         let gone =
             || Refused::bad("`Last-Event-ID` names no stream that can be resumed: make the request again");
         return Ok(exchange::event_stream(Body::stream(resumed.ok_or_else(gone)?)));
     }
-    let context = desk.context(Outbox::default(), None);
-    let stop = shared.stop.clone();
-    let handler = Arc::clone(&shared.handler);
-    let listener = Listener::begin(handler, context, (sessions, session), stop).await;
-    let full = |_| {
-        let message = "too many clients listen; try later";
-        Refused::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, message)
+    let crowded = |why| {
+        let (status, message) = match why {
+            NotListening::Crowded(Crowded::Principal) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "you listen as often as one caller may: close one stream first",
+            ),
+            NotListening::Crowded(Crowded::Process) | NotListening::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "as many listen as the server can take: try again later",
+            ),
+        };
+        Refused::new(status, ErrorCode::Internal, message)
     };
-    Ok(exchange::event_stream(Body::stream(
-        listener.map_err(full)?.events(),
-    )))
+    let listener = Listener::begin(desk).await.map_err(crowded)?;
+    Ok(exchange::event_stream(Body::stream(listener.events())))
 }
 
 async fn delete<H: Handler>(

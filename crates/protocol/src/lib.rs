@@ -27,6 +27,7 @@ mod stateless;
 mod body;
 mod legacy;
 mod http;
+mod stdio;
 
 pub use body::Body;
 pub use catalogue::{
@@ -50,3 +51,4 @@ pub use sessions::{
     StreamKey, Weight,
 };
 pub use shared::{Clock, Host, Limits, Random};
+pub use stdio::serve_lines;

@@ -16,8 +16,9 @@ use crate::{
     dispatch::{Invocation, Outcome, dispatch},
     error::{ErrorCode, RpcError},
     handler::{Handler, SubscriptionFilter},
-    jsonrpc::{Id, Request, error_message, notification_message, result_message},
+    jsonrpc::{Id, Request, error_message, result_message},
     methods::{Method, MethodRow},
+    notice::NoticeWriter,
     params::{RequestMeta, read_log_level, take_meta, take_text},
     question::Answers,
     sessions::{Full, Weight},
@@ -122,7 +123,20 @@ impl<H: Handler> Desk<H> {
                 self.shared.sessions.unsubscribe(self.session.key, &uri).await;
                 Ok("{}".to_owned())
             }
-            called => self.call(called, params, meta, said).await,
+            called @ (Method::Discover
+            | Method::Ping
+            | Method::ListTools
+            | Method::CallTool
+            | Method::ListPrompts
+            | Method::GetPrompt
+            | Method::ListResources
+            | Method::ListResourceTemplates
+            | Method::ReadResource
+            | Method::Complete
+            | Method::Listen
+            | Method::GetTask
+            | Method::AnswerTask
+            | Method::CancelTask) => self.call(called, params, meta, said).await,
         }
     }
 
@@ -138,12 +152,9 @@ impl<H: Handler> Desk<H> {
             return self.converse(&context, (method, params), None).await;
         };
         let (sender, mut notices) = mpsc::channel(self.shared.limits.notices.max(1));
-        let token = meta.progress_token;
-        let outbox = Outbox::new(
-            sender,
-            token.is_some(),
-            Some(self.log_level.unwrap_or(DEFAULT_LEVEL)),
-        );
+        let least_level = Some(self.log_level.unwrap_or(DEFAULT_LEVEL));
+        let outbox = Outbox::new(sender, meta.progress_token.is_some(), least_level);
+        let mut writer = NoticeWriter::new(meta.progress_token);
         let context = self.context(outbox, meta.trace_parent);
         let result = {
             let conversation = self.converse(&context, (method, params), Some(&said));
@@ -151,13 +162,13 @@ impl<H: Handler> Desk<H> {
             loop {
                 tokio::select! {
                     biased;
-                    Some(notice) = notices.recv() => say(&said, notice, token.as_ref()).await,
+                    Some(notice) = notices.recv() => say(&said, &mut writer, &notice).await,
                     result = &mut conversation => break result,
                 }
             }
         };
         while let Ok(notice) = notices.try_recv() {
-            say(&said, notice, token.as_ref()).await;
+            say(&said, &mut writer, &notice).await;
         }
         result
     }
@@ -246,27 +257,9 @@ fn no_room(full: Full) -> RpcError {
     RpcError::new(ErrorCode::Internal, full.to_string())
 }
 
-async fn say(said: &mpsc::Sender<Said>, notice: OutboxNotice, token: Option<&Value>) {
-    let message = match notice {
-        OutboxNotice::Progress {
-            progress,
-            total,
-            message,
-        } => {
-            let mut params = Map::new();
-            params.insert("progressToken".to_owned(), token.cloned().unwrap_or_default());
-            params.insert("progress".to_owned(), json!(progress));
-            params.extend(total.map(|total| ("total".to_owned(), json!(total))));
-            params.extend(message.map(|message| ("message".to_owned(), json!(message))));
-            notification_message("notifications/progress", &params)
-        }
-        OutboxNotice::Log { level, logger, data } => {
-            let mut params = Map::new();
-            params.insert("level".to_owned(), json!(level));
-            params.extend(logger.map(|logger| ("logger".to_owned(), json!(logger))));
-            params.insert("data".to_owned(), data);
-            notification_message("notifications/message", &params)
-        }
+async fn say(said: &mpsc::Sender<Said>, writer: &mut NoticeWriter, notice: &OutboxNotice) {
+    let Some(message) = writer.write(notice) else {
+        return;
     };
     let said = said.send(Said {
         weight: Weight::Notice,

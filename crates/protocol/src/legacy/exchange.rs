@@ -3,18 +3,15 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, join_all},
-};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::sync::mpsc;
 
-use super::{Said, accepted, event, json, replay, take};
+use super::{Said, accepted, batch::respond_to_batch, event, json, replay};
 use crate::{
+    body::Body,
     error::{ErrorCode, RpcError},
     handler::Handler,
-    http::Body,
     jsonrpc::{Id, Message, Refusal, Request, error_message},
     legacy::Desk,
     revision::Revision,
@@ -68,7 +65,7 @@ pub(super) async fn answer<H: Handler>(
     exchange.run(&desk).await
 }
 
-/// Answers a batch: each message by itself, the responses together at the end.
+/// Answers a batch.
 pub(super) async fn answer_batch<H: Handler>(
     desk: Desk<H>,
     batch: Vec<Result<Message, Refusal>>,
@@ -76,43 +73,10 @@ pub(super) async fn answer_batch<H: Handler>(
 ) -> Response<Body> {
     let (sender, heard) = mpsc::channel(desk.shared.limits.notices.max(1));
     let sender = takes_streams.then_some(sender);
-    let revision = desk.session.revision;
-    let mut responding: Vec<BoxFuture<'static, Option<String>>> = Vec::new();
-    for message in batch {
-        match message {
-            Ok(Message::Request(request)) => {
-                responding.push(
-                    desk.clone()
-                        .respond_unless_cancelled(request, sender.clone())
-                        .boxed(),
-                );
-            }
-            Ok(message) => {
-                // A batch has no place to say that an answer came too late.
-                let _unknown = take(&desk, message).await;
-            }
-            Err(refusal) => {
-                let message = error_message(refusal.id.as_ref(), &refusal.error, revision);
-                responding.push(std::future::ready(Some(message)).boxed());
-            }
-        }
-    }
-    drop(sender);
-    if responding.is_empty() {
+    let Some(answering) = respond_to_batch(&desk, batch, sender).await else {
         return accepted();
-    }
-    let answering = join_all(responding).map(|responses| {
-        let responses: Vec<String> = responses.into_iter().flatten().collect();
-        if responses.is_empty() {
-            return Bytes::new();
-        }
-        Bytes::from(format!("[{}]", responses.join(",")))
-    });
-    let exchange = Exchange {
-        answering: answering.boxed(),
-        heard,
     };
-    exchange.run(&desk).await
+    Exchange { answering, heard }.run(&desk).await
 }
 
 /// A response of one message; without one, only that the request was taken.
@@ -166,7 +130,7 @@ impl Exchange {
         };
         let opening = (desk.session.revision >= Revision::V2025_11_25)
             .then(|| event::priming(&event::event_id(stream, 0)));
-        let body = replay::follow(Arc::clone(&sessions), stream, 0, opening).await;
+        let body = replay::follow(shared, stream, 0, opening).await;
         let revision = desk.session.revision;
         shared.tracker.spawn(async move {
             let drained = AssertUnwindSafe(self.drain(&*sessions, stream, first))

@@ -1,52 +1,37 @@
 //! The stream that a client of the older revisions opens with GET: what happens outside its requests.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
-use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use super::{event, replay::KEEP_ALIVE_EVERY};
+use super::{Desk, event};
 use crate::{
-    context::Context,
+    context::{Context, Outbox},
     handler::{Change, Changes, Handler, SubscriptionFilter},
-    jsonrpc::notification_message,
-    sessions::{Full, Interests, SessionKey, Sessions},
+    listeners::{Crowded, Permit},
+    sessions::Interests,
+    subscription::change_message,
 };
 
-/// Tells the notification of a change; `None` for what the older revisions have no word for.
-pub(crate) fn notification(change: &Change) -> Option<String> {
-    let nothing = json!({});
-    match change {
-        Change::Tools => Some(notification_message("notifications/tools/list_changed", &nothing)),
-        Change::Prompts => Some(notification_message(
-            "notifications/prompts/list_changed",
-            &nothing,
-        )),
-        Change::Resources => Some(notification_message(
-            "notifications/resources/list_changed",
-            &nothing,
-        )),
-        Change::Resource(uri) => Some(notification_message(
-            "notifications/resources/updated",
-            &json!({ "uri": uri }),
-        )),
-        Change::Task(_) => None,
-    }
-}
-
-/// Listens for one session, to what it is subscribed to at the time.
+/// Listens for one session, to what it is subscribed to at the time. Holds its room until it is dropped.
 pub(crate) struct Listener<H: Handler> {
-    handler: Arc<H>,
+    desk: Desk<H>,
     context: Context<H::Caller>,
-    sessions: Arc<dyn Sessions>,
-    session: SessionKey,
-    stop: CancellationToken,
     number: u64,
     version: u64,
     changes: Option<Changes>,
     backlog: VecDeque<String>,
+    _room: Permit,
+}
+
+/// Why nobody listens now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotListening {
+    /// There is no room for it.
+    Crowded(Crowded),
+    /// There is no room for its session.
+    Full,
 }
 
 /// What wakes a listener.
@@ -65,23 +50,23 @@ enum Next {
 
 impl<H: Handler> Listener<H> {
     /// Begins to listen, in place of who listened for the session before.
-    pub(crate) async fn begin(
-        handler: Arc<H>,
-        context: Context<H::Caller>,
-        (sessions, session): (Arc<dyn Sessions>, SessionKey),
-        stop: CancellationToken,
-    ) -> Result<Self, Full> {
-        let number = sessions.listen(session).await?;
+    pub(crate) async fn begin(desk: Desk<H>) -> Result<Self, NotListening> {
+        let principal = desk.shared.handler.principal_of(&desk.caller);
+        let room = desk
+            .shared
+            .listeners
+            .admit(principal)
+            .map_err(NotListening::Crowded)?;
+        let number = desk.shared.sessions.listen(desk.session.key).await;
+        let number = number.map_err(|_| NotListening::Full)?;
         Ok(Self {
-            handler,
-            context,
-            sessions,
-            session,
-            stop,
+            context: desk.context(Outbox::default(), None),
+            desk,
             number,
             version: 0,
             changes: None,
             backlog: VecDeque::new(),
+            _room: room,
         })
     }
 
@@ -113,15 +98,16 @@ impl<H: Handler> Listener<H> {
             if let Some(message) = self.backlog.pop_front() {
                 return Next::Message(message);
             }
-            let interests = match tokio::time::timeout(KEEP_ALIVE_EVERY, self.happening()).await {
-                Err(_) => return Next::Silence,
-                Ok(Happening::Change(change)) => {
-                    self.backlog.extend(notification(&change));
-                    continue;
-                }
-                Ok(Happening::Interests(interests)) => interests,
-                Ok(Happening::End) => return Next::Over,
-            };
+            let interests =
+                match tokio::time::timeout(self.desk.shared.limits.keep_alive, self.happening()).await {
+                    Err(_) => return Next::Silence,
+                    Ok(Happening::Change(change)) => {
+                        self.backlog.extend(change_message(&change, None));
+                        continue;
+                    }
+                    Ok(Happening::Interests(interests)) => interests,
+                    Ok(Happening::End) => return Next::Over,
+                };
             self.version = interests.version;
             if !self.attend(interests.uris).await {
                 return Next::Over;
@@ -130,6 +116,7 @@ impl<H: Handler> Listener<H> {
     }
 
     async fn happening(&mut self) -> Happening {
+        let (shared, session) = (&*self.desk.shared, self.desk.session.key);
         let change = async {
             match &mut self.changes {
                 Some(changes) => changes.next().await,
@@ -138,8 +125,8 @@ impl<H: Handler> Listener<H> {
         };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Happening::End,
-            interests = self.sessions.interests(self.session, self.number, self.version) => {
+            () = shared.stop.cancelled() => Happening::End,
+            interests = shared.sessions.interests(session, self.number, self.version) => {
                 interests.map_or(Happening::End, Happening::Interests)
             }
             change = change => change.map_or(Happening::End, Happening::Change),
@@ -155,13 +142,13 @@ impl<H: Handler> Listener<H> {
             uris,
             task_ids: Vec::new(),
         };
-        let Ok((_, changes)) = self.handler.listen(&self.context, filter).await else {
+        let Ok((_, changes)) = self.desk.shared.handler.listen(&self.context, filter).await else {
             return false;
         };
         if let Some(mut before) = self.changes.replace(changes) {
             // What happened before the new ear was open; heard twice is better than not at all.
             while let Some(Some(change)) = before.next().now_or_never() {
-                self.backlog.extend(notification(&change));
+                self.backlog.extend(change_message(&change, None));
             }
         }
         true

@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 
 use super::event;
-use crate::sessions::{Sessions, StreamKey};
-
-/// How long a stream may be silent; proxies close at 30 s and more.
-pub(crate) const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+use crate::{
+    handler::Handler,
+    sessions::{Sessions, StreamKey},
+    shared::Shared,
+};
 
 struct Reader {
     sessions: Arc<dyn Sessions>,
@@ -17,21 +18,24 @@ struct Reader {
     reader: u64,
     seen: u64,
     opening: Option<Bytes>,
+    keep_alive: Duration,
     is_over: bool,
 }
 
 /// Reads a stream from the event after `seen` on, to its end; begins with `opening`. Gives `None` when there is no such stream.
 ///
 /// Who read the stream before gets no more of it, so that each message goes to one connection only.
-pub(crate) async fn follow(
-    sessions: Arc<dyn Sessions>,
+pub(crate) async fn follow<H: Handler>(
+    shared: &Shared<H>,
     stream: StreamKey,
     seen: u64,
     opening: Option<Bytes>,
-) -> Option<impl Stream<Item = Bytes> + Send + 'static> {
+) -> Option<impl Stream<Item = Bytes> + Send + 'static + use<H>> {
+    let sessions = Arc::clone(&shared.sessions);
     let reader = Reader {
         reader: sessions.attach(stream).await?,
         sessions,
+        keep_alive: shared.limits.keep_alive,
         stream,
         seen,
         opening,
@@ -52,7 +56,7 @@ impl Reader {
             return None;
         }
         let read = self.sessions.read(self.stream, self.reader, self.seen);
-        let Ok(read) = tokio::time::timeout(KEEP_ALIVE_EVERY, read).await else {
+        let Ok(read) = tokio::time::timeout(self.keep_alive, read).await else {
             return Some(event::KEEP_ALIVE);
         };
         let batch = read?;
