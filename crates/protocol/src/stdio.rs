@@ -36,7 +36,9 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin,
 {
-    let shared = Arc::new(Shared::new(host));
+    // The end of the input stops what waits for the client, and nothing else of the host.
+    let stop = host.stop.child_token();
+    let shared = Arc::new(Shared::new(Host { stop, ..host }));
     let (lines, unwritten) = mpsc::channel(MAX_UNWRITTEN);
     let client = Client::new(shared, caller, lines);
     let writing = write_lines(writer, unwritten);

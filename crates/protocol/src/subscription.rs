@@ -181,7 +181,8 @@ pub(crate) fn change_message(change: &Change, meta: Option<SubscriptionMeta<'_>>
     Some(notification_message(method, &Params { meta, uri }))
 }
 
-fn intersection(wanted: SubscriptionFilter, offered: &SubscriptionFilter) -> SubscriptionFilter {
+/// What of a filter is wanted and offered.
+pub(crate) fn intersection(wanted: SubscriptionFilter, offered: &SubscriptionFilter) -> SubscriptionFilter {
     let SubscriptionFilter {
         tools,
         prompts,
@@ -200,7 +201,8 @@ fn intersection(wanted: SubscriptionFilter, offered: &SubscriptionFilter) -> Sub
     }
 }
 
-fn is_wanted(honoured: &SubscriptionFilter, change: &Change) -> bool {
+/// Tells whether a change is one of those that are listened for.
+pub(crate) fn is_wanted(honoured: &SubscriptionFilter, change: &Change) -> bool {
     match change {
         Change::Tools => honoured.tools,
         Change::Prompts => honoured.prompts,

@@ -11,7 +11,7 @@ use crate::{
     handler::{Change, Changes, Handler, SubscriptionFilter},
     listeners::{Crowded, Permit},
     sessions::Interests,
-    subscription::change_message,
+    subscription::{change_message, intersection, is_wanted},
 };
 
 /// Listens for one session, to what it is subscribed to at the time. Holds its room until it is dropped.
@@ -21,6 +21,7 @@ pub(crate) struct Listener<H: Handler> {
     number: u64,
     version: u64,
     changes: Option<Changes>,
+    honoured: SubscriptionFilter,
     backlog: VecDeque<String>,
     _room: Permit,
 }
@@ -65,6 +66,7 @@ impl<H: Handler> Listener<H> {
             number,
             version: 0,
             changes: None,
+            honoured: SubscriptionFilter::default(),
             backlog: VecDeque::new(),
             _room: room,
         })
@@ -98,16 +100,16 @@ impl<H: Handler> Listener<H> {
             if let Some(message) = self.backlog.pop_front() {
                 return Next::Message(message);
             }
-            let interests =
-                match tokio::time::timeout(self.desk.shared.limits.keep_alive, self.happening()).await {
-                    Err(_) => return Next::Silence,
-                    Ok(Happening::Change(change)) => {
-                        self.backlog.extend(change_message(&change, None));
-                        continue;
-                    }
-                    Ok(Happening::Interests(interests)) => interests,
-                    Ok(Happening::End) => return Next::Over,
-                };
+            let keep_alive = self.desk.shared.limits.keep_alive;
+            let interests = match tokio::time::timeout(keep_alive, self.happening()).await {
+                Err(_) => return Next::Silence,
+                Ok(Happening::Change(change)) => {
+                    self.note(&change);
+                    continue;
+                }
+                Ok(Happening::Interests(interests)) => interests,
+                Ok(Happening::End) => return Next::Over,
+            };
             self.version = interests.version;
             if !self.attend(interests.uris).await {
                 return Next::Over;
@@ -142,15 +144,29 @@ impl<H: Handler> Listener<H> {
             uris,
             task_ids: Vec::new(),
         };
-        let Ok((_, changes)) = self.desk.shared.handler.listen(&self.context, filter).await else {
+        let listening = self
+            .desk
+            .shared
+            .handler
+            .listen(&self.context, filter.clone())
+            .await;
+        let Ok((honoured, changes)) = listening else {
             return false;
         };
         if let Some(mut before) = self.changes.replace(changes) {
             // What happened before the new ear was open; heard twice is better than not at all.
             while let Some(Some(change)) = before.next().now_or_never() {
-                self.backlog.extend(change_message(&change, None));
+                self.note(&change);
             }
         }
+        self.honoured = intersection(filter, &honoured);
         true
+    }
+
+    /// Takes a change down, if it is one to tell of.
+    fn note(&mut self, change: &Change) {
+        if is_wanted(&self.honoured, change) {
+            self.backlog.extend(change_message(change, None));
+        }
     }
 }

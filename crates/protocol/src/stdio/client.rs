@@ -170,9 +170,8 @@ impl<H: Handler> Client<H> {
         match notification.method.as_str() {
             "notifications/cancelled" => {
                 let id = notification.params.get("requestId").and_then(Id::read);
-                let running = id.and_then(|id| self.running.remove(&running_name(&id)));
-                for task in running.unwrap_or_default() {
-                    task.abort();
+                if let Some(name) = id.as_ref().map(running_name) {
+                    self.cancel(&name).await;
                 }
             }
             "notifications/initialized" => {
@@ -190,6 +189,16 @@ impl<H: Handler> Client<H> {
                 });
             }
             _ => {}
+        }
+    }
+
+    async fn cancel(&mut self, name: &str) {
+        for task in self.running.remove(name).unwrap_or_default() {
+            task.abort();
+        }
+        if let Some(desk) = &self.session {
+            // The requests of a batch are one task, of which one part is cancelled.
+            self.shared.sessions.cancel(desk.session.key, name).await;
         }
     }
 
