@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::{
     sync::mpsc,
@@ -64,6 +64,25 @@ pub(crate) fn call_body(call: StreamedCall, keep_alive: Duration) -> Body {
         let event = progress.next().await?;
         Some((event, progress))
     }))
+}
+
+/// The body of a call that has ended; `None` when it said nothing before its last message.
+pub(crate) fn spoken_body(
+    mut notices: mpsc::Receiver<OutboxNotice>,
+    mut writer: NoticeWriter,
+    last: &str,
+) -> Option<Body> {
+    let mut events = BytesMut::new();
+    while let Ok(notice) = notices.try_recv() {
+        if let Some(text) = writer.write(&notice) {
+            events.extend_from_slice(&event(&text));
+        }
+    }
+    if events.is_empty() {
+        return None;
+    }
+    events.extend_from_slice(&event(last));
+    Some(Body::full(events))
 }
 
 /// The body of a stream of changes.

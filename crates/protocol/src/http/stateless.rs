@@ -5,20 +5,23 @@ use std::{pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     body::Body,
+    context::OutboxNotice,
     error::{ErrorCode, RpcError},
     handler::Handler,
     http::{
         answer::{self, accepted, json, refused},
         headers::{Accepted, check_parameter_headers, check_standard_headers},
-        sse::{StreamedCall, call_body, heard, subscription_body},
+        sse::{StreamedCall, call_body, heard, spoken_body, subscription_body},
     },
     jsonrpc::{Id, Message, Request, error_message, result_message},
     listeners::Crowded,
     methods::Method,
+    notice::NoticeWriter,
     params::is_trace_parent,
     revision::Revision,
     shared::Shared,
@@ -187,7 +190,7 @@ async fn call<H: Handler>(
         };
         // After a while of silence the response becomes a stream, too: it can show that the call lives.
         if let Ok(Some(answer)) = tokio::time::timeout(shared.limits.keep_alive, early).await {
-            return json(answer.status, answer.message);
+            return finish(answer, notices, writer);
         }
     }
     // From here on the call must go on even while nobody reads.
@@ -200,4 +203,22 @@ async fn call<H: Handler>(
         failed,
     };
     answer::stream(call_body(call, shared.limits.keep_alive))
+}
+
+/// Answers a call that has ended before anything was sent. It may have spoken all the same, in one breath with its result.
+fn finish(
+    answer: Answer,
+    notices: Option<mpsc::Receiver<OutboxNotice>>,
+    writer: NoticeWriter,
+) -> Response<Body> {
+    // A status of its own tells a client more than what was said on the way.
+    let said = if answer.status == StatusCode::OK {
+        notices
+    } else {
+        None
+    };
+    match said.and_then(|notices| spoken_body(notices, writer, &answer.message)) {
+        Some(body) => answer::stream(body),
+        None => json(answer.status, answer.message),
+    }
 }

@@ -1,0 +1,12 @@
+//! The protocol as clients see it, over a small host.
+
+mod host;
+mod post;
+mod messages;
+mod versions;
+mod headers;
+mod results;
+mod rounds;
+mod streams;
+mod subscriptions;
+mod tasks;
