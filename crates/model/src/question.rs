@@ -19,6 +19,9 @@ pub enum QuestionKind {
 }
 
 impl QuestionKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Elicitation, Self::Sampling, Self::Roots];
+
     /// The method of the Model Context Protocol that asks it.
     #[must_use]
     pub const fn method(self) -> &'static str {

@@ -44,7 +44,7 @@ pub struct TaskChange {
     pub tags: Option<Tags>,
     /// Another priority; only while pending, or for a to-do that hasn't ended.
     pub priority: Option<Priority>,
-    /// Another payload; only while pending.
+    /// Another payload; only while pending, and only of a task that has asked nothing.
     pub payload: Option<Value>,
     /// Another time; only while pending, or for a to-do that hasn't ended.
     pub scheduled_at: Option<Option<Timestamp>>,

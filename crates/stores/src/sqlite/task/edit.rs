@@ -33,6 +33,9 @@ pub(super) async fn update(
             return Ok(None);
         };
         require_open(&before, &change)?;
+        if change.payload.is_some() {
+            require_unasked(connection, before.seq)?;
+        }
         let standing = standing_after(before.standing, &change, now)?;
         let mut moved = before.to(standing, now);
         moved.priority = change.priority.unwrap_or(before.priority);
@@ -64,6 +67,18 @@ fn require_open(task: &Placed, change: &TaskChange) -> Result<()> {
             conflict("the task has ended; only its texts can be changed")
         }
     }
+}
+
+/// Refuses another payload for a task that asked something about the one that it has.
+fn require_unasked(connection: &Connection, seq: i64) -> Outcome<()> {
+    let has_asked = connection
+        .prepare_cached("SELECT 1 FROM task WHERE seq = ?1 AND inquiry IS NOT NULL")?
+        .exists([seq])?;
+    if has_asked {
+        let message = "the task has asked something about its payload, which can't be changed any more";
+        return Err(Error::new(ErrorCode::Conflict, message).into());
+    }
+    Ok(())
 }
 
 fn standing_after(before: Standing, change: &TaskChange, now: Timestamp) -> Result<Standing> {

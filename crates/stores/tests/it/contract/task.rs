@@ -1,5 +1,6 @@
 //! What people do with tasks.
 
+mod answer;
 mod change;
 mod end;
 mod list;

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use model::{
     AttemptEnd, CallTry, ClaimRequest, ClaimedTask, Error, ErrorCode, ErrorKind, Execution, ExecutionId,
-    ExecutionOutcome, Hold, Job, NewTask, Patience, Priority, Source, Tags, TaskEnding, TaskId,
-    TaskQueue as _, TaskStore as _, TaskTitle, Timestamp, UserId, WorkerId,
+    ExecutionOutcome, Hold, Inquiry, Job, NewTask, Patience, Priority, QuestionKind, Questions, Source, Tags,
+    TaskEnding, TaskId, TaskQueue as _, TaskStore as _, TaskTitle, Timestamp, UserId, WorkerId,
 };
 use proptest::prelude::*;
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Map, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -52,6 +52,12 @@ enum Deed {
     Cancel {
         task: u64,
     },
+    Answer {
+        task: u64,
+    },
+    Retry {
+        task: u64,
+    },
     Delete {
         task: u64,
     },
@@ -78,8 +84,10 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..4_u64).prop_map(|owner| Deed::SubmitAndRefuse { owner }),
         1 => (0..4_u64).prop_map(|owner| Deed::Tear { owner }),
         4 => (1..6_u16).prop_map(|limit| Deed::Claim { limit }),
-        5 => (0..5_usize, 0..4_u8).prop_map(|(which, end)| Deed::End { which, end }),
+        5 => (0..5_usize, 0..5_u8).prop_map(|(which, end)| Deed::End { which, end }),
         2 => (1..60_u64).prop_map(|task| Deed::Cancel { task }),
+        3 => (1..60_u64).prop_map(|task| Deed::Answer { task }),
+        2 => (1..60_u64).prop_map(|task| Deed::Retry { task }),
         1 => (1..60_u64).prop_map(|task| Deed::Delete { task }),
         1 => Just(Deed::Release),
         2 => Just(Deed::Settle),
@@ -181,6 +189,8 @@ impl Play {
             Deed::Claim { limit } => self.claim(limit).await,
             Deed::End { which, end } => self.end(which, end).await,
             Deed::Cancel { task } => self.cancel(task).await,
+            Deed::Answer { task } => self.answer(task).await,
+            Deed::Retry { task } => self.retry(task).await,
             Deed::Delete { task } => self.delete(task).await,
             Deed::Release => {
                 let released = self
@@ -202,6 +212,22 @@ impl Play {
         match self.store.cancel_task(id, None, self.now()).await {
             Ok(_) => self.held.retain(|held| held.task.id != id),
             Err(error) => assert_eq!(error.code(), ErrorCode::Conflict),
+        }
+    }
+
+    async fn answer(&self, number: u64) {
+        let id = TaskId::from_uuid(Uuid::from_u64_pair(2, number));
+        let answers = [("key".to_owned(), json!({}))].into_iter().collect();
+        self.store
+            .answer_task(id, None, &answers, self.now())
+            .await
+            .unwrap();
+    }
+
+    async fn retry(&self, number: u64) {
+        let id = TaskId::from_uuid(Uuid::from_u64_pair(2, number));
+        if let Err(error) = self.store.retry_task(id, None, self.now()).await {
+            assert_eq!(error.code(), ErrorCode::Conflict);
         }
     }
 
@@ -238,6 +264,7 @@ impl Play {
             0 => AttemptEnd::Succeeded,
             1 => AttemptEnd::FailedForGood,
             2 => AttemptEnd::Failed { retry_at: due_at },
+            3 => AttemptEnd::Asked,
             _ => AttemptEnd::HandedBack { due_at },
         };
         let attempt = held.task.standing.attempt;
@@ -261,17 +288,18 @@ impl Play {
             user_agent: None,
             created_at: self.now(),
         };
+        let questions = || Questions::one("key", QuestionKind::Roots, Map::new());
         let ending = TaskEnding {
             end,
             execution: Some(call),
             failure: None,
-            inquiry: None,
+            inquiry: (end == AttemptEnd::Asked).then(|| Inquiry::after(None, questions()).unwrap()),
             is_recorded: false,
             now: self.now(),
         };
         self.store.finish_task(held.hold(), &ending).await.unwrap();
         let again = TaskEnding {
-            end,
+            end: AttemptEnd::Succeeded,
             execution: None,
             failure: None,
             inquiry: None,

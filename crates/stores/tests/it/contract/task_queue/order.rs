@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use model::{AttemptEnd, NewTask, Priority, Store};
+use model::{AttemptEnd, NewTask, Priority, Store, TaskChange};
 
 use super::{claimed, end, numbers, submit, submit_all};
 use crate::{
     engine::Engine,
-    make::{count, job, job_at, job_of, moment, number_of, plugin},
+    make::{count, job, job_at, job_of, moment, number_of, plugin, task_id},
 };
 
 crate::on_every_engine![
     the_more_urgent_start_first,
     what_became_ready_first_starts_first,
+    what_is_due_goes_before_what_becomes_ready_after_it,
+    what_is_due_and_changed_has_its_place_once,
     owners_take_turns,
     d06_one_task_waits_for_one_of_each_other_owner_however_many_there_are,
     who_comes_late_takes_turns_and_does_not_catch_up,
@@ -53,6 +55,48 @@ async fn what_became_ready_first_starts_first(engine: impl Engine) {
         submit(&store, job(number)).await;
     }
     assert_eq!(numbers(&claimed(&store, 100, 10).await), [9, 5, 7, 1]);
+}
+
+async fn what_is_due_goes_before_what_becomes_ready_after_it(engine: impl Engine) {
+    let store = engine.open().await;
+    let at = |number, millis| NewTask {
+        scheduled_at: Some(moment(millis)),
+        ..job(number)
+    };
+    submit(&store, job(9)).await;
+    let retried = claimed(&store, 10, 1).await.remove(0);
+    submit_all(&store, vec![at(1, 100), at(2, 60), at(3, 900), at(4, 300)]).await;
+    submit(&store, job(200)).await;
+    let retry_at = moment(250);
+    end(&store, &retried, AttemptEnd::Failed { retry_at }, 240)
+        .await
+        .unwrap();
+    submit_all(&store, vec![job(400), job(401)]).await;
+    assert_eq!(one_by_one(&store, 500, 9).await, [2, 1, 200, 9, 4, 400, 401]);
+    assert_eq!(one_by_one(&store, 900, 2).await, [3]);
+}
+
+async fn what_is_due_and_changed_has_its_place_once(engine: impl Engine) {
+    let store = engine.open().await;
+    for number in [1, 2] {
+        let later = NewTask {
+            scheduled_at: Some(moment(100)),
+            ..job(number)
+        };
+        submit(&store, later).await;
+    }
+    let urgent = TaskChange {
+        priority: Some(Priority::High),
+        ..TaskChange::default()
+    };
+    store
+        .update_task(task_id(2), None, urgent, moment(200))
+        .await
+        .unwrap();
+    store.hasten_task(task_id(1), None, moment(200)).await.unwrap();
+    let depth = store.queue_depth().await.unwrap();
+    assert_eq!(depth.ready.iter().sum::<u64>() + depth.scheduled, 2);
+    assert_eq!(one_by_one(&store, 300, 3).await, [2, 1]);
 }
 
 async fn owners_take_turns(engine: impl Engine) {
