@@ -24,28 +24,24 @@ mod setup;
 
 /// Every route, without the layers around them.
 pub fn router() -> Router<AppState> {
-    let (routes, pages, document) = draw();
-    let docs = Docs::new(&document);
-    routes
-        .nest("/api", interface().into())
-        .merge(pages.layer(Extension(docs)))
+    let api: Router<AppState> = interface().into();
+    let others: Router<AppState> = tools().merge(operations()).into();
+    let pages: Router<AppState> = pages().into();
+    others
+        .nest("/api/v1", api.clone())
+        .nest("/api", api)
+        .merge(pages.layer(Extension(Docs::new(openapi))))
 }
 
-/// The OpenAPI document.
+/// The OpenAPI document. It takes some milliseconds and megabytes to draw.
 #[must_use]
 pub fn openapi() -> Value {
-    draw().2
-}
-
-/// The routes, the pages that show the document beside them, and the document.
-fn draw() -> (Router<AppState>, Router<AppState>, Value) {
-    let interfaces = OpenApiRouter::default()
+    let drawn = OpenApiRouter::default()
         .nest("/api/v1", interface())
-        .merge(tools());
-    let (routes, mut drawn) = interfaces.merge(operations()).split_for_parts();
-    let (pages, drawn_pages) = pages().split_for_parts();
-    drawn.merge(drawn_pages);
-    (routes, pages, openapi::complete(drawn))
+        .merge(tools())
+        .merge(operations())
+        .merge(pages());
+    openapi::complete(drawn.into_openapi())
 }
 
 /// What stands under `/api/v1` and `/api`.
@@ -72,6 +68,7 @@ fn interface() -> OpenApiRouter<AppState> {
         .routes(routes!(task::read, task::update, task::delete))
         .routes(routes!(task::execute))
         .routes(routes!(task::cancel))
+        .routes(routes!(task::answer))
         .routes(routes!(task::retry))
         .routes(routes!(task::pause))
         .routes(routes!(task::resume))

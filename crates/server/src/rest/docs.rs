@@ -1,6 +1,9 @@
 //! The OpenAPI document, and a page that shows it; both are served from the binary.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Extension,
@@ -27,25 +30,32 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The document and the page's settings, made once.
+/// The document, drawn when somebody first asks for it, and the page's settings.
 #[derive(Clone)]
 pub(crate) struct Docs {
-    document: Bytes,
+    draw: fn() -> Value,
+    drawn: Arc<OnceLock<Bytes>>,
     config: Arc<Config<'static>>,
 }
 
 impl Docs {
-    /// Takes the document that is to be shown.
-    pub(crate) fn new(document: &Value) -> Self {
+    /// Takes what draws the document that is to be shown.
+    pub(crate) fn new(draw: fn() -> Value) -> Self {
         let config = Config::from("/openapi.json")
             .use_base_layout()
             .try_it_out_enabled(true)
             .persist_authorization(false)
             .validator_url("none");
         Self {
-            document: document.to_string().into(),
+            draw,
+            drawn: Arc::default(),
             config: Arc::new(config),
         }
+    }
+
+    fn document(&self) -> Bytes {
+        let drawn = self.drawn.get_or_init(|| (self.draw)().to_string().into());
+        drawn.clone()
     }
 }
 
@@ -56,7 +66,7 @@ impl Docs {
         body = schema::AnyObject)),
 )]
 pub(crate) async fn document(Extension(docs): Extension<Docs>) -> Response {
-    ([(header::CONTENT_TYPE, JSON)], docs.document).into_response()
+    ([(header::CONTENT_TYPE, JSON)], docs.document()).into_response()
 }
 
 /// Go to the page that shows this document
