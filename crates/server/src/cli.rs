@@ -15,7 +15,9 @@ use clap_complete::Shell;
 use crate::config::setting::{SETTINGS, Setting};
 use crate::config::source::Sources;
 use crate::config::{Config, Loaded};
-use crate::{lifecycle, rest};
+use crate::lifecycle::{self, LifecycleError};
+use crate::rest;
+use crate::wire::Extras;
 
 /// Exit code of a wrong command line or configuration.
 const USAGE: u8 = 2;
@@ -30,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   mcp-server                            start on http://127.0.0.1:3000 with the store in ./data
   mcp-server serve --port 8080          the same on another port
+  mcp-server stdio                      the Model Context Protocol over standard input and output
   mcp-server config                     show every setting and where it comes from
   mcp-server admin create --email ada@example.com --username ada
   mcp-server healthcheck                ask the running server whether it is ready
@@ -47,6 +50,14 @@ Examples:
 
 A flag wins over a variable of the environment, that over .env, that over the default. Other accounts of the machine can
 see flags: give secrets as variables or in .env.";
+
+const STDIO_EXAMPLES: &str = "\
+Example, as an entry of a desktop client's configuration:
+  {\"command\": \"mcp-server\", \"args\": [\"stdio\"],
+   \"env\": {\"MCP_SERVER_API_KEY\": \"mcp_...\", \"DATA_DIR\": \"/home/ada/mcp-server/data\"}}
+
+The caller's key is MCP_SERVER_API_KEY. Nothing but the protocol is written to standard output; the log goes to standard
+error. The embedded store belongs to one process: while a server runs on it, connect to its /mcp instead.";
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
@@ -82,6 +93,12 @@ pub fn command() -> Command {
             Command::new("serve")
                 .about("Start the server; also what happens without a command")
                 .after_help(SERVE_EXAMPLES)
+                .args(SETTINGS.iter().map(flag)),
+        )
+        .subcommand(
+            Command::new("stdio")
+                .about("Speak the Model Context Protocol over standard input and output, for desktop clients")
+                .after_help(STDIO_EXAMPLES)
                 .args(SETTINGS.iter().map(flag)),
         )
         .subcommand(admin_command())
@@ -143,6 +160,7 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
     match matches.subcommand() {
         None => configured(matches, serve),
         Some(("serve", matches)) => configured(matches, serve),
+        Some(("stdio", matches)) => configured(matches, serve_stdio),
         Some(("admin", matches)) => match matches.subcommand() {
             Some(("create", matches)) => configured(matches, |loaded| admin::create(matches, loaded)),
             Some((_, matches)) => configured(matches, |loaded| admin::reset_password(matches, loaded)),
@@ -157,13 +175,18 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
 }
 
 fn serve(loaded: Loaded) -> ExitCode {
-    match lifecycle::run(loaded, Vec::new()) {
-        Ok(code) => code,
-        Err(error) => {
-            output::complain(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    concluded(lifecycle::run(loaded, Extras::default()))
+}
+
+fn serve_stdio(loaded: Loaded) -> ExitCode {
+    concluded(lifecycle::run_stdio(loaded, Extras::default()))
+}
+
+fn concluded(run: Result<ExitCode, LifecycleError>) -> ExitCode {
+    run.unwrap_or_else(|error| {
+        output::complain(&error.to_string());
+        ExitCode::FAILURE
+    })
 }
 
 /// Loads the configuration with the flags of a command, or says all that is wrong with it.

@@ -97,6 +97,8 @@ pub struct Auth {
     pub refresh_token_expires_in: Duration,
     /// Key that acts as the built-in admin; never a sample, at least 32 bytes.
     pub admin_api_key: Option<Secret>,
+    /// The credential of whoever speaks over standard input and output.
+    pub stdio_api_key: Option<Secret>,
     /// Binary logarithm of the rounds of a password hash, 4–16.
     pub bcrypt_cost: u8,
 }
@@ -286,6 +288,7 @@ impl Config {
                 refresh_token_secret: None,
                 refresh_token_expires_in: Duration::ZERO,
                 admin_api_key: None,
+                stdio_api_key: None,
                 bcrypt_cost: 0,
             },
             llm: Llm {

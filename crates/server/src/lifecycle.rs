@@ -1,6 +1,7 @@
 //! From the start of a server to its end.
 
 mod banner;
+mod stdio;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
@@ -21,12 +22,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Loaded};
 use crate::edge;
-use crate::logs::{self, LogError};
+use crate::logs::{self, LogError, Output};
 use crate::metrics::Metrics;
 use crate::state::AppState;
 use crate::system::SystemClock;
 use crate::wire::{self, Extras, WireError, Wired};
 use crate::{mcp, rest};
+
+pub use self::stdio::run_stdio;
 
 /// How long the periodic duties and the store may take to end, after the requests have ended.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
@@ -49,6 +52,9 @@ pub enum LifecycleError {
     /// No routes.
     #[error(transparent)]
     Routes(#[from] model::Error),
+    /// No caller.
+    #[error("{0}")]
+    Credential(String),
     /// The address can't be listened on.
     #[error("can't listen on {host}:{port}: {reason}")]
     Bind {
@@ -74,7 +80,7 @@ pub enum LifecycleError {
 pub fn run(loaded: Loaded, extras: impl Into<Extras>) -> Result<ExitCode, LifecycleError> {
     let extras = extras.into();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let _log = logs::start(&loaded.config.logs, &clock)?;
+    let _log = logs::start(&loaded.config.logs, Output::Stdout, &clock)?;
     for warning in &loaded.warnings {
         tracing::warn!(warning, "look at the configuration");
     }

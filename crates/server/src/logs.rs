@@ -37,6 +37,15 @@ const CHATTY: [&str; 8] = [
 /// Longest part of a panic's message that is logged, in characters.
 const MAX_PANIC_CHARS: usize = 500;
 
+/// Where log lines go beside files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error, where standard output belongs to something else.
+    Stderr,
+}
+
 /// Keeps the log going; dropping it writes what is waiting, for at most a second for each destination.
 #[derive(Debug)]
 pub struct LogGuard {
@@ -59,22 +68,29 @@ pub enum LogError {
     Start(String),
 }
 
-/// Begins to log for the whole process, panics included.
+/// Begins to log for the whole process, panics included, to `output` and, if wanted, to files.
 ///
 /// Lines wait in bounded queues for their writers, so that a full disk, a closed pipe or a reader that stands still costs
 /// lines (their number is logged later) and never time.
 ///
 /// # Errors
 /// [`LogError`], fit to be shown as it is.
-pub fn start(settings: &Logs, clock: &Arc<dyn Clock>) -> Result<LogGuard, LogError> {
+pub fn start(settings: &Logs, output: Output, clock: &Arc<dyn Clock>) -> Result<LogGuard, LogError> {
     let targets = targets(&settings.level)?;
-    let is_terminal = io::stdout().is_terminal();
+    let is_terminal = match output {
+        Output::Stdout => io::stdout().is_terminal(),
+        Output::Stderr => io::stderr().is_terminal(),
+    };
     let format = settings.format.unwrap_or(if is_terminal {
         LogFormat::Pretty
     } else {
         LogFormat::Json
     });
-    let (lines, end) = LineQueue::start("log-stdout", write_to_stdout).map_err(start_error)?;
+    let started = match output {
+        Output::Stdout => LineQueue::start("log-stdout", write_to_stdout),
+        Output::Stderr => LineQueue::start("log-stderr", write_to_stderr),
+    };
+    let (lines, end) = started.map_err(start_error)?;
     let mut ends = vec![end];
     let output = layer(format, lines, is_terminal, clock);
     let mut files = None;
@@ -144,6 +160,11 @@ fn write_to_stdout(lines: &[u8]) {
     let mut stdout = io::stdout().lock();
     // Nobody is left to tell when the pipe is closed or the disk is full.
     drop(stdout.write_all(lines).and_then(|()| stdout.flush()));
+}
+
+fn write_to_stderr(lines: &[u8]) {
+    let mut stderr = io::stderr().lock();
+    drop(stderr.write_all(lines).and_then(|()| stderr.flush()));
 }
 
 fn start_error(error: io::Error) -> LogError {

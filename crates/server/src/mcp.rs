@@ -18,9 +18,11 @@ mod resource;
 mod complete;
 mod listen;
 mod handler;
+mod host;
 mod challenge;
 mod endpoint;
 
 pub use caller::Caller;
 pub use door::Door;
-pub use endpoint::{PATH, Terms, routes};
+pub use endpoint::{PATH, routes};
+pub use host::{Terms, host};

@@ -310,6 +310,15 @@ pub const SETTINGS: &[Setting] = &[
         ..SECRET
     },
     Setting {
+        name: "MCP_SERVER_API_KEY",
+        meaning: "The key of the caller of `mcp-server stdio`; the server itself doesn't read it.",
+        kind: Kind::Text {
+            accepts: "a key of visible ASCII characters without spaces",
+            put: |config, text| credential(text).map(|key| config.auth.stdio_api_key = Some(key)),
+        },
+        ..SECRET
+    },
+    Setting {
         name: "BCRYPT_COST",
         default: Some("10"),
         meaning: "Cost of a password hash: one more doubles its time.",

@@ -1,7 +1,5 @@
 //! `/mcp` over HTTP.
 
-use std::{sync::Arc, time::Duration};
-
 use axum::{
     Extension, Router,
     body::Body,
@@ -11,10 +9,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{Method, header};
-use model::{Clock as _, Entropy as _, PluginName};
-use protocol::{Host, Limits, LocalSessions, McpService};
+use protocol::McpService;
 
-use super::{caller::Caller, challenge, door::Door, handler::Seal};
+use super::{
+    caller::Caller,
+    challenge,
+    door::Door,
+    host::{Terms, host},
+};
 use crate::{
     extract::json_bytes,
     failure::Failure,
@@ -22,64 +24,22 @@ use crate::{
     principal::TokenOrKey,
     request::{RequestContext, Sender},
     state::AppState,
-    system::{SystemClock, SystemEntropy},
 };
 
 /// The path.
 pub const PATH: &str = "/mcp";
-
-/// What decides how tools and tasks are shown.
-#[derive(Clone, Debug, Default)]
-pub struct Terms {
-    /// The plugin whose tools and prompts clients see under their own names.
-    pub bare_tools: Option<PluginName>,
-    /// How long ended tasks are kept.
-    pub task_retention: Duration,
-}
 
 /// The route of the protocol, behind the same guard and limits as all others.
 ///
 /// # Errors
 /// `Bug` when its keys can't be derived.
 pub fn routes(state: &AppState, terms: Terms) -> model::Result<Router<AppState>> {
-    let service = McpService::new(host(state, terms)?);
+    let tasks = state.tasks().clone();
+    let service = McpService::new(host(state.engine(), terms, tasks, state.stopping().clone())?);
     let methods = MethodFilter::POST.or(MethodFilter::GET).or(MethodFilter::DELETE);
     Ok(Router::new()
         .route(PATH, on(methods, serve))
         .layer(Extension(service)))
-}
-
-fn host(state: &AppState, terms: Terms) -> model::Result<Host<Door>> {
-    let engine = state.engine().clone();
-    let seal = Seal::of(&engine)?;
-    let door = Door::new(
-        engine,
-        terms.bare_tools,
-        terms.task_retention,
-        state.tasks().clone(),
-    );
-    Ok(Host {
-        handler: Arc::new(door),
-        seal: Arc::new(seal),
-        sessions: Arc::new(LocalSessions::new(now_ms)),
-        clock: Arc::new(now_ms),
-        random: Arc::new(random),
-        limits: Limits::default(),
-        tracker: state.tasks().clone(),
-        stop: state.stopping().clone(),
-    })
-}
-
-/// Milliseconds since the beginning of 1970.
-fn now_ms() -> u64 {
-    u64::try_from(SystemClock.now().as_millis()).unwrap_or_default()
-}
-
-/// 128 bits that nobody can guess.
-fn random() -> u128 {
-    let mut bytes = [0; 16];
-    SystemEntropy.fill(&mut bytes);
-    u128::from_be_bytes(bytes)
 }
 
 async fn serve(

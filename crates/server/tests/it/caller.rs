@@ -78,6 +78,11 @@ impl Caller {
         other.with_header("x-api-key", key)
     }
 
+    /// The key that is sent; empty when none is.
+    pub(crate) fn key(&self) -> &str {
+        self.headers.get("x-api-key").map_or("", |key| key.to_str().unwrap())
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, None).await
     }

@@ -1,6 +1,9 @@
 //! The Model Context Protocol as its clients meet it.
 
 mod client;
+mod plugin;
+mod tool;
+mod auth;
 
 use serde_json::json;
 
