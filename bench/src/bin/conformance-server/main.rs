@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use mimalloc::MiMalloc;
-use model::Runtime;
+use model::{PluginName, Runtime};
 use server::config::Config;
 use server::config::source::Sources;
 use server::lifecycle;
+use server::wire::Extras;
 
 use fixture::Fixture;
 
@@ -38,7 +39,11 @@ fn serve() -> ExitCode {
         Ok(fixture) => Arc::new(fixture),
         Err(error) => return complain(&format!("no fixture: {error}")),
     };
-    match lifecycle::run(loaded, vec![fixture]) {
+    let extras = Extras {
+        runtimes: vec![fixture],
+        bare_tools: PluginName::parse(fixture::NAME).ok(),
+    };
+    match lifecycle::run(loaded, extras) {
         Ok(code) => code,
         Err(error) => complain(&error.to_string()),
     }
