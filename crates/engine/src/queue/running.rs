@@ -36,7 +36,10 @@ impl RunningAttempts {
     /// Stops an attempt, and those before it that don't know yet that they were superseded.
     pub(super) fn stop(&self, hold: Hold) {
         let mut attempts = self.0.lock();
-        let of_task = attempts.running.iter().filter(|(other, _)| other.task == hold.task);
+        let of_task = attempts
+            .running
+            .iter()
+            .filter(|(other, _)| other.task == hold.task);
         for (_, running) in of_task.filter(|(other, _)| other.attempt <= hold.attempt) {
             running.stop.cancel();
         }

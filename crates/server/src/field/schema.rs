@@ -280,6 +280,27 @@ described! {
         "description": "What happens to ticks that passed while the server was down: nothing, or one task for all of them together",
         "enum": model::CatchUp::ALL.map(model::CatchUp::as_str),
     });
+    /// The questions that a task asks.
+    questions, "Questions" = json!({
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "description": "A request of the Model Context Protocol that is to be answered: something is asked of a person, \
+                            of a language model, or about which folders there are",
+            "properties": {
+                "method": { "type": "string", "enum": model::QuestionKind::ALL.map(model::QuestionKind::method) },
+                "params": { "type": "object", "additionalProperties": true },
+            },
+            "required": ["method", "params"],
+        },
+    });
+    /// Answers to what a task asks.
+    task_answers, "TaskAnswers" = json!({
+        "type": "object",
+        "description": "By the questions' keys, the result that each question's method has",
+        "additionalProperties": { "type": "object", "additionalProperties": true },
+        "examples": [{ "name": { "action": "accept", "content": { "name": "Ada" } } }],
+    });
     /// How long a caller waits.
     wait, "Wait" = json!({
         "type": "string",

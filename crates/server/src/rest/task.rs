@@ -24,7 +24,7 @@ use crate::{
     rest::execution::ExecutionView,
     state::AppState,
 };
-use body::{CreateTask, CreateTasks, UpdateTask};
+use body::{AnswerTask, CreateTask, CreateTasks, UpdateTask};
 use filter::TaskListQuery;
 use stats::TaskStatsView;
 use view::TaskView;
@@ -235,7 +235,7 @@ pub(crate) async fn delete(
 /// Run a task now
 ///
 /// Makes it due, and waits for its end: 200 with the finished task when it ended within `wait`, otherwise 202 with
-/// the task as it is, which goes on. 409 for a to-do, a recurring task and one that has ended.
+/// the task as it is, which goes on; also, at once, when it waits for answers. 409 for a to-do, a recurring task and one that has ended.
 #[utoipa::path(
     post, path = "/tasks/{id}/execute", tag = "Tasks", operation_id = "executeTask",
     security(("bearer" = []), ("apiKey" = [])),
@@ -296,9 +296,33 @@ pub(crate) async fn cancel(
     Ok(Success::ok(TaskView::of(&engine, task)))
 }
 
+/// Answer what a task asks
+///
+/// By the keys of its `inputRequests`, now or some later. With the last answer the task goes on. An answer to a
+/// question that isn't asked, or was answered before, is ignored.
+#[utoipa::path(
+    post, path = "/tasks/{id}/answers", tag = "Tasks", operation_id = "answerTask",
+    security(("bearer" = []), ("apiKey" = [])),
+    params(("id" = schema::Id, Path)),
+    request_body(content = AnswerTask, example = json!({
+        "answers": { "name": { "action": "accept", "content": { "name": "Ada" } } },
+    })),
+    responses((status = 200, description = "The task", body = Envelope<TaskView>), (status = 404)),
+)]
+pub(crate) async fn answer(
+    State(engine): State<Engine>,
+    TokenOrKey(principal): TokenOrKey,
+    Path(id): Path<TaskId>,
+    Json(body): Json<AnswerTask>,
+) -> Result<Success<TaskView>, Failure> {
+    let task = engine.answer_task(&principal, id, body.into_answers()).await?;
+    Ok(Success::ok(TaskView::of(&engine, task)))
+}
+
 /// Try a failed or cancelled task again
 ///
-/// With all its retries, and due now.
+/// From its beginning, with all its retries, and due now. It waits for the tasks that it depends on; when one of them
+/// has failed or was cancelled, retry that one first (409).
 #[utoipa::path(
     post, path = "/tasks/{id}/retry", tag = "Tasks", operation_id = "retryTask",
     security(("bearer" = []), ("apiKey" = [])),

@@ -232,6 +232,9 @@ fn tasks() -> Vec<Row> {
         row("DELETE /api/v1/tasks/{id}", write()).owned(both),
         row(execute, write()).also("plugins:execute:sample").owned(both),
         row("POST /api/v1/tasks/{id}/cancel", write()).owned(both),
+        row("POST /api/v1/tasks/{id}/answers", write())
+            .body(json!({ "answers": {} }))
+            .owned(both),
         row("POST /api/v1/tasks/{id}/retry", write()).owned(both),
         row("POST /api/v1/tasks/{id}/pause", write()).owned(both),
         row("POST /api/v1/tasks/{id}/resume", write())

@@ -1,5 +1,6 @@
 //! Tasks: made, run, moved, called off, and looked at.
 
+mod answers;
 mod input;
 mod others;
 mod recurring;

@@ -1,6 +1,6 @@
 //! What callers send about tasks.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use engine::{ScheduleRequest, ScheduleUpdate, TaskRequest, TaskUpdate};
 use model::{
@@ -146,6 +146,24 @@ struct NewTimes {
     #[serde(default, deserialize_with = "field::given")]
     #[schema(schema_with = schema::catch_up)]
     catch_up: Option<CatchUp>,
+}
+
+/// Answers to what a task asks.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AnswerTask {
+    #[schema(schema_with = schema::task_answers)]
+    answers: BTreeMap<String, Map<String, Value>>,
+}
+
+impl AnswerTask {
+    /// The answers by the questions' keys.
+    pub(crate) fn into_answers(self) -> Map<String, Value> {
+        let answers = self.answers.into_iter();
+        answers
+            .map(|(key, answer)| (key, Value::Object(answer)))
+            .collect()
+    }
 }
 
 impl From<CreateTask> for TaskRequest {

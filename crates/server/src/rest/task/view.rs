@@ -2,11 +2,11 @@
 
 use engine::Engine;
 use model::{
-    ActionName, CatchUp, PluginName, Priority, Progress, Recurrence, Tags, Task, TaskDescription, TaskId,
-    TaskKind, TaskStatus, TaskTitle, Timestamp, UniqueKey, UserId,
+    ActionName, CatchUp, Inquiry, PluginName, Priority, Progress, Recurrence, Tags, Task, TaskDescription,
+    TaskId, TaskKind, TaskStatus, TaskTitle, Timestamp, UniqueKey, UserId,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::{
@@ -44,6 +44,10 @@ pub(crate) struct TaskView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema::anything)]
     payload: Option<Value>,
+    /// What it asks and nobody has answered yet, by the keys to answer by; present while it waits for that, pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::questions)]
+    input_requests: Option<Map<String, Value>>,
     /// What the action gave; present once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema::anything)]
@@ -149,7 +153,8 @@ impl TaskView {
     /// Shows a task; `engine` reads its schedule.
     pub(crate) fn of(engine: &Engine, task: Task) -> Self {
         let standing = task.standing;
-        let is_due = standing.kind == TaskKind::Job && standing.status == TaskStatus::Pending;
+        let is_pending = standing.kind == TaskKind::Job && standing.status == TaskStatus::Pending;
+        let is_due = is_pending && !standing.awaits_input;
         let schedule = task.recurrence.map(|recurrence| {
             let next_runs = engine.upcoming_ticks(&recurrence, SHOWN_TICKS);
             ScheduleView::new(recurrence, next_runs)
@@ -168,6 +173,7 @@ impl TaskView {
             plugin,
             action,
             payload,
+            input_requests: standing.awaits_input.then(|| open_questions(task.inquiry)),
             result: task.result,
             error: task.error.map(CallFailureView::from),
             user_id: task.user_id,
@@ -190,6 +196,15 @@ impl TaskView {
             updated_at: task.updated_at,
         }
     }
+}
+
+fn open_questions(inquiry: Option<Inquiry>) -> Map<String, Value> {
+    let open = inquiry.iter().flat_map(Inquiry::open);
+    let shown = open.map(|(key, question)| {
+        let shown = json!({ "method": question.kind.method(), "params": question.params });
+        (key.to_owned(), shown)
+    });
+    shown.collect()
 }
 
 impl ScheduleView {

@@ -28,6 +28,10 @@ async fn b01_another_persons_tasks_do_not_exist() {
         .get(&format!("{path}/attempts"))
         .await
         .refused(404, "not_found");
+    eve.caller
+        .post(&format!("{path}/answers"), json!({ "answers": {} }))
+        .await
+        .refused(404, "not_found");
     for verb in ["execute", "execute?wait=0", "cancel", "retry", "pause", "resume"] {
         act(&eve.caller, &id, verb).await.refused(404, "not_found");
     }
