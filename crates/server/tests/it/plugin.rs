@@ -1,5 +1,6 @@
 //! Plugins, and calling them.
 
+use axum::Router;
 use http::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     caller::{Caller, Person},
     fixture::Server,
+    mcp::plugin::lab,
 };
 
 const EXECUTE: &str = "/mcp/execute";
@@ -40,6 +42,23 @@ async fn a_call_answers_its_result_and_is_in_the_history() {
         "ipAddress": "127.0.0.1", "userAgent": "tests/1", "createdAt": recorded["createdAt"],
     });
     assert_eq!(recorded, expected);
+}
+
+#[tokio::test]
+async fn an_action_that_asks_something_is_refused_with_what_it_asks() {
+    let (extras, _) = lab();
+    let server = Server::start_more(Router::new(), extras, &[]).await;
+    let ada = Person::new(&server, "ada", "user").await;
+    let asks = json!({ "plugin": "lab", "action": "ask" });
+    let refused = ada
+        .caller
+        .post(EXECUTE, asks)
+        .await
+        .refused(409, "input_required");
+    let details = &refused.body["error"]["details"];
+    assert_eq!(*details, json!([{ "path": "who", "message": "Who are you?" }]));
+    let recorded = ada.caller.get("/mcp/history").await.expect(200).data();
+    assert_eq!(recorded[0]["error"]["code"], "input_required", "{recorded}");
 }
 
 #[rstest]
