@@ -37,7 +37,7 @@ pub(crate) struct Bench {
     /// Fail when a target is missed
     #[arg(long)]
     strict: bool,
-    /// Measure this program instead of building the release profile, for example a build of the dist profile
+    /// Measure this program instead of building the release profile, for example an earlier build
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
 }

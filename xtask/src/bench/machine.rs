@@ -38,6 +38,12 @@ pub(super) fn memory_bytes(pid: u32) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
+/// Waits until what was written before is on the disk, so that the next figure isn't about that.
+pub(super) fn settle() -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(120);
+    process::run(&mut Command::new("sync"), LIMIT)
+}
+
 /// The median time of writing one page and making it durable, where the benchmark's data lies.
 pub(super) fn fsync(folder: &Path) -> Result<Duration> {
     let path = folder.join("fsync");

@@ -163,6 +163,7 @@ impl<'a> Place<'a> {
             .map(|rival| Theirs::of(rival.durability.name()))
             .collect();
         for round in 1..=settings.rounds {
+            machine::settle()?;
             let http = outside::single(self.server, &self.folder, settings.seconds)?;
             let done = self.inside.process(100)?;
             let own = self.inside.enqueue(20_000, 50)?;
@@ -175,6 +176,7 @@ impl<'a> Place<'a> {
             ours.enqueued_inside.push(own);
             ours.done_100.extend([done, done_again]);
             for (rival, theirs) in rivals.iter().zip(&mut theirs) {
+                machine::settle()?;
                 theirs.enqueued.push(rival.enqueue(settings.seconds, 50)?);
                 theirs.done.push(rival.process(100)?);
                 say::line(format!("round {round}, {}", theirs.last_round()));
@@ -182,6 +184,7 @@ impl<'a> Place<'a> {
         }
         self.measure_once(settings, &mut ours)?;
         for (rival, theirs) in rivals.iter().zip(&mut theirs) {
+            machine::settle()?;
             theirs.wait = rival.latency(1_000, 5)?;
         }
         Ok((ours, theirs))
@@ -200,6 +203,7 @@ impl<'a> Place<'a> {
             "done one at a time {:.0}/s, ten at a time {:.0}/s",
             ours.done_1.per_second, ours.done_10.per_second
         ));
+        machine::settle()?;
         ours.wait_100 = self.inside.latency(100, 5)?;
         ours.wait_1000 = self.inside.latency(1_000, 5)?;
         ours.lateness = self.inside.lateness(10_000, 4_000)?;
