@@ -1,7 +1,7 @@
 //! Tasks that wait for others.
 
 use engine::TaskUpdate;
-use model::{TaskId, TaskStatus};
+use model::{ErrorCode, TaskId, TaskStatus};
 
 use super::{after, badly, echo, read, settle, submit, to_do, well, work};
 use crate::shop::{Shop, user};
