@@ -189,7 +189,7 @@ async fn list_resources<H: Handler>(
     let renderer = renderer(shared, context);
     let listed = shared.handler.list_resources(context, page).await?;
     write_list(renderer, "resources", listed, |resource| {
-        renderer.fit_resource(resource)
+        renderer.fit_resource(resource);
     })
 }
 
@@ -201,7 +201,7 @@ async fn list_resource_templates<H: Handler>(
     let renderer = renderer(shared, context);
     let listed = shared.handler.list_resource_templates(context, page).await?;
     write_list(renderer, "resourceTemplates", listed, |template| {
-        renderer.fit_template(template)
+        renderer.fit_template(template);
     })
 }
 
@@ -241,7 +241,7 @@ async fn get_task<H: Handler>(
     check_takes_tasks(&context.capabilities)?;
     let id = take_text(params, "taskId")?;
     let state = shared.handler.get_task(context, &id).await?;
-    renderer(shared, context).task_state(state).map(Outcome::Done)
+    renderer(shared, context).task_state(&state).map(Outcome::Done)
 }
 
 async fn answer_task<H: Handler>(

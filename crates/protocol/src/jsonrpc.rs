@@ -75,7 +75,7 @@ pub(crate) struct Refusal {
     /// The id, when one could be read.
     pub(crate) id: Option<Id>,
     /// `Parse`, `InvalidRequest`, or `InvalidParams` for positional parameters.
-    pub(crate) error: RpcError,
+    pub(crate) error: Box<RpcError>,
 }
 
 impl Id {
@@ -260,7 +260,7 @@ fn first_byte(text: &[u8]) -> Option<u8> {
 fn refuse(id: Option<Id>, code: ErrorCode, message: impl Into<String>) -> Refusal {
     Refusal {
         id,
-        error: RpcError::new(code, message),
+        error: Box::new(RpcError::new(code, message)),
     }
 }
 

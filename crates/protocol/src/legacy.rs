@@ -173,7 +173,7 @@ async fn post<H: Handler>(
     let refuse = |refusal: jsonrpc::Refusal| Refused {
         status: StatusCode::BAD_REQUEST,
         id: refusal.id,
-        error: Box::new(refusal.error),
+        error: refusal.error,
     };
     if jsonrpc::is_batch(body) {
         let desk = enter(shared, caller, headers).await?;

@@ -184,27 +184,13 @@ impl<'a> Renderer<'a> {
     }
 
     /// A task with what its status brings.
-    pub(crate) fn task_state(self, state: TaskState) -> Result<String, RpcError> {
-        let TaskState {
-            handle,
-            questions,
-            result,
-            error,
-        } = state;
-        self.complete(self.task_state_body(&handle, &questions, result, error.as_ref(), None))
+    pub(crate) fn task_state(self, state: &TaskState) -> Result<String, RpcError> {
+        self.complete(self.task_state_body(state, None))
     }
 
     /// The parameters of the notification about a task.
     pub(crate) fn task_notice(self, state: &TaskState, subscription: &Id) -> Value {
-        let meta = SubscriptionMeta { subscription };
-        let result = state.result.clone();
-        let body = self.task_state_body(
-            &state.handle,
-            &state.questions,
-            result,
-            state.error.as_ref(),
-            Some(meta),
-        );
+        let body = self.task_state_body(state, Some(SubscriptionMeta { subscription }));
         serde_json::to_value(body).unwrap_or_default()
     }
 
@@ -297,15 +283,14 @@ impl<'a> Renderer<'a> {
 
     fn task_state_body<'b>(
         self,
-        handle: &'b TaskHandle,
-        questions: &Questions,
-        result: Option<ToolResult>,
-        error: Option<&'b RpcError>,
+        state: &'b TaskState,
         meta: Option<SubscriptionMeta<'b>>,
     ) -> TaskStateBody<'b> {
+        let needs_input = state.handle.status == TaskStatus::InputRequired;
+        let result = state.result.clone();
         TaskStateBody {
-            task: task_body(handle),
-            input_requests: (handle.status == TaskStatus::InputRequired).then(|| input_requests(questions)),
+            task: task_body(&state.handle),
+            input_requests: needs_input.then(|| input_requests(&state.questions)),
             result: result.map(|result| ResultObject {
                 kind: self.revision.is_stateless().then_some("complete"),
                 body: self.tool_result_body(result),
@@ -313,7 +298,10 @@ impl<'a> Renderer<'a> {
                 cache_scope: None,
                 meta: None,
             }),
-            error: error.map(|error| ErrorObject::new(error, self.revision)),
+            error: state
+                .error
+                .as_ref()
+                .map(|error| ErrorObject::new(error, self.revision)),
             meta,
         }
     }

@@ -78,9 +78,10 @@ async fn answer_request<H: Handler>(
         Ok(prepared) => prepared,
         Err(error) => {
             // Here `InvalidParams` speaks of `_meta`, and has a status of its own (basic, "`_meta`").
-            let status = match error.code {
-                ErrorCode::InvalidParams => StatusCode::BAD_REQUEST,
-                code => answer::status_of(code),
+            let status = if error.code == ErrorCode::InvalidParams {
+                StatusCode::BAD_REQUEST
+            } else {
+                answer::status_of(error.code)
             };
             return refused(status, Some(&id), &error, REVISION);
         }
@@ -159,16 +160,16 @@ async fn call<H: Handler>(
         writer,
     } = prepared;
     let owned = Arc::clone(shared);
-    let failed = error_message(Some(&id), &RpcError::internal(), REVISION);
+    let own_id = id.clone();
     let mut running: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(async move {
         match carry_out(&owned, &context, invocation, &body).await {
             Ok(result) => Answer {
                 status: StatusCode::OK,
-                message: result_message(&id, &result),
+                message: result_message(&own_id, &result),
             },
             Err(error) => Answer {
                 status: answer::status_of(error.code),
-                message: error_message(Some(&id), &error, REVISION),
+                message: error_message(Some(&own_id), &error, REVISION),
             },
         }
     });
@@ -200,7 +201,7 @@ async fn call<H: Handler>(
         notices,
         writer,
         first,
-        failed,
+        failed: error_message(Some(&id), &RpcError::internal(), REVISION),
     };
     answer::stream(call_body(call, shared.limits.keep_alive))
 }

@@ -1,5 +1,7 @@
 //! Headers that repeat parts of the body.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -169,4 +171,20 @@ async fn unknown_parameters_in_headers_are_ignored() {
         .send_with(&echo(), &[("mcp-param-other", Some("x"))])
         .await;
     assert_eq!(answer.status, 200);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_text_agrees_with_its_encoding_and_with_no_other(text in any::<String>(), other in any::<String>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let encoded = format!("=?base64?{}?=", STANDARD.encode(&other));
+        let post = |region: &str| {
+            let message = route(json!({ "region": region }));
+            runtime.block_on(Bench::new().send_with(&message, &[("mcp-param-region", Some(&encoded))])).status
+        };
+        prop_assert_eq!(post(&other), 200);
+        prop_assert_eq!(post(&text), if text == other { 200 } else { 400 });
+    }
 }

@@ -1,5 +1,6 @@
 //! What is a message, and what is said of what is none.
 
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -178,4 +179,20 @@ async fn only_post_means_anything_without_sessions(#[case] verb: &str) {
     let response = bench.service.handle(Who::user("ada"), request).await;
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()["allow"], "POST");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn whatever_is_posted_has_an_answer(body in any::<Vec<u8>>(), text in "[\\[{]?(\\PC|[{}\\[\\]\",:0-9])*") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let headers = headers_of(&request("tools/list", json!({})));
+        let bench = Bench::new();
+        for body in [body, text.into_bytes()] {
+            let response = runtime.block_on(bench.raw(&Who::user("ada"), headers.clone(), body));
+            let answer = runtime.block_on(collect(response));
+            prop_assert!(matches!(answer.code(), -32_700 | -32_600 | -32_602), "{}", answer.json);
+        }
+    }
 }
