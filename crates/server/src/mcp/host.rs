@@ -32,7 +32,12 @@ pub fn host(
     stop: CancellationToken,
 ) -> model::Result<Host<Door>> {
     let seal = Seal::of(engine)?;
-    let door = Door::new(engine.clone(), terms.bare_tools, terms.task_retention, tracker.clone());
+    let door = Door::new(
+        engine.clone(),
+        terms.bare_tools,
+        terms.task_retention,
+        tracker.clone(),
+    );
     Ok(Host {
         handler: Arc::new(door),
         seal: Arc::new(seal),

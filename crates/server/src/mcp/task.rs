@@ -42,7 +42,22 @@ pub(super) async fn answer(
     caller.require(&[Permission::WriteTasks])?;
     let id = id.parse::<TaskId>().map_err(|_| no_such_task())?;
     let answered = door.engine().answer_task(caller.principal(), id, answers).await;
-    settle(answered.map(drop))
+    match answered {
+        // With the answers the task's plugin is called again.
+        Err(error) if error.kind() == ErrorKind::Forbidden => {
+            Err(cannot_answer(door, caller, (id, &error)).await)
+        }
+        other => settle(other.map(drop)),
+    }
+}
+
+/// The refusal of answers to a task whose plugin the caller may not call, with all that it would have needed.
+async fn cannot_answer(door: &Door, caller: &Caller, (id, error): (TaskId, &Error)) -> RpcError {
+    let task = door.engine().read_task(caller.principal(), id).await.ok();
+    let plugin = task.and_then(|task| task.job).map(|job| job.plugin);
+    let needs = plugin.map(|plugin| [Permission::WriteTasks, Permission::ExecutePlugin(plugin)]);
+    let refused = needs.and_then(|needs| caller.require(&needs).err());
+    refused.unwrap_or_else(|| request_error(error))
 }
 
 /// `tasks/cancel`. One that has ended stays as it is.

@@ -6,6 +6,9 @@ mod tool;
 mod auth;
 mod task;
 mod attack;
+mod access;
+mod library;
+mod stdio;
 
 use serde_json::json;
 

@@ -30,7 +30,11 @@ async fn who_has_no_credential_is_told_where_to_get_one() {
     }
     let wrong = stranger.with_token("none").call("tools/list", json!({})).await;
     assert_eq!(wrong.status, 401);
-    assert!(wrong.header("www-authenticate").contains("error=\"invalid_token\""));
+    assert!(
+        wrong
+            .header("www-authenticate")
+            .contains("error=\"invalid_token\"")
+    );
     server.stop().await;
 }
 
@@ -70,7 +74,10 @@ async fn a_trusted_proxy_says_by_which_scheme_the_caller_came() {
         let client = Client::stateless(&server).with("x-forwarded-proto", "https");
         let refused = client.call("tools/list", json!({})).await;
         let metadata = metadata_of(refused.header("www-authenticate")).to_owned();
-        assert!(metadata.starts_with(&format!("{scheme}://127.0.0.1:")), "{metadata}");
+        assert!(
+            metadata.starts_with(&format!("{scheme}://127.0.0.1:")),
+            "{metadata}"
+        );
         server.stop().await;
     }
 }
@@ -116,10 +123,17 @@ async fn a16_a_key_that_lacks_a_scope_is_told_all_that_the_request_needs() {
         assert!(challenge.contains(&format!("scope=\"{scopes}\"")), "{challenge}");
         assert!(challenge.contains("resource_metadata=\"http://"), "{challenge}");
     }
-    let read = client.call("resources/read", json!({ "uri": format!("mcp-server://executions/{}", ada.id) }));
+    let read = client.call(
+        "resources/read",
+        json!({ "uri": format!("mcp-server://executions/{}", ada.id) }),
+    );
     let refused = read.await;
     assert_eq!(refused.status, 403);
-    assert!(refused.header("www-authenticate").contains("scope=\"history:read\""));
+    assert!(
+        refused
+            .header("www-authenticate")
+            .contains("scope=\"history:read\"")
+    );
     server.stop().await;
 }
 
@@ -130,7 +144,10 @@ async fn a14_a_revoked_key_is_refused_at_the_next_request_of_a_session() {
     let (id, keyed) = ada.key(&[]).await;
     let client = Client::session(&server, LAST_WITH_SESSIONS, keyed.key()).await;
     client.call("tools/list", json!({})).await.result();
-    ada.caller.delete(&format!("/api/v1/auth/api-keys/{id}")).await.expect(200);
+    ada.caller
+        .delete(&format!("/api/v1/auth/api-keys/{id}"))
+        .await
+        .expect(200);
     assert_eq!(client.call("tools/list", json!({})).await.status, 401);
     server.stop().await;
 }
@@ -158,7 +175,12 @@ async fn c12_other_methods_are_refused_with_those_that_are_served() {
         let answer = server.exchange(sent).await;
         assert_eq!(status_of(&answer), 405, "{method}");
         let allow = header_of(&answer, "allow").unwrap();
-        assert!(["GET", "POST", "DELETE"].iter().all(|method| allow.contains(method)), "{allow}");
+        assert!(
+            ["GET", "POST", "DELETE"]
+                .iter()
+                .all(|method| allow.contains(method)),
+            "{allow}"
+        );
     }
     let options = "OPTIONS /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let answer = server.exchange(options).await;

@@ -50,7 +50,10 @@ impl Client {
     fn of(server: &Server, revision: &'static str) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut headers = HeaderMap::new();
-        headers.insert("accept", HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(
+            "accept",
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
         Self {
             url: format!("{}/mcp", server.url()),
             http,
@@ -68,7 +71,9 @@ impl Client {
             "capabilities": client.capabilities,
             "clientInfo": { "name": "test", "version": "1" },
         });
-        let begun = client.send_raw(Method::POST, &[], request("initialize", params).to_string()).await;
+        let begun = client
+            .send_raw(Method::POST, &[], request("initialize", params).to_string())
+            .await;
         assert_eq!(begun.status, 200, "{}", begun.text);
         assert_eq!(begun.result()["protocolVersion"], revision);
         if let Some(id) = begun.headers.get("mcp-session-id") {
@@ -77,12 +82,16 @@ impl Client {
         let version = HeaderValue::from_static(revision);
         client.headers.insert("mcp-protocol-version", version);
         let told = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        assert_eq!(client.send_raw(Method::POST, &[], told.to_string()).await.status, 202);
+        assert_eq!(
+            client.send_raw(Method::POST, &[], told.to_string()).await.status,
+            202
+        );
         client
     }
 
     pub(crate) fn with_token(&self, token: &str) -> Self {
-        self.without("x-api-key").with("authorization", &format!("Bearer {token}"))
+        self.without("x-api-key")
+            .with("authorization", &format!("Bearer {token}"))
     }
 
     pub(crate) fn with_key(&self, key: &str) -> Self {
@@ -109,6 +118,21 @@ impl Client {
         }
     }
 
+    /// The id of its session.
+    pub(crate) fn session_id(&self) -> &str {
+        self.headers
+            .get("mcp-session-id")
+            .map_or("", |id| id.to_str().unwrap())
+    }
+
+    /// The same client, of another server.
+    pub(crate) fn moved_to(&self, server: &Server) -> Self {
+        Self {
+            url: format!("{}/mcp", server.url()),
+            ..self.clone()
+        }
+    }
+
     /// As one that takes tasks and answers what people are asked.
     pub(crate) fn with_tasks(&self) -> Self {
         self.with_capabilities(json!({
@@ -124,7 +148,8 @@ impl Client {
     }
 
     pub(crate) async fn call_tool(&self, name: &str, arguments: Value) -> Answer {
-        self.call("tools/call", json!({ "name": name, "arguments": arguments })).await
+        self.call("tools/call", json!({ "name": name, "arguments": arguments }))
+            .await
     }
 
     /// The headers and the body of a request.
@@ -144,17 +169,29 @@ impl Client {
             }
             let mut meta = Map::new();
             meta.insert(format!("{META}protocolVersion"), json!(STATELESS));
-            meta.insert(format!("{META}clientInfo"), json!({ "name": "test", "version": "1" }));
+            meta.insert(
+                format!("{META}clientInfo"),
+                json!({ "name": "test", "version": "1" }),
+            );
             meta.insert(format!("{META}clientCapabilities"), self.capabilities.clone());
             let given = params.as_object_mut().unwrap().remove("_meta");
-            meta.extend(given.and_then(|given| given.as_object().cloned()).unwrap_or_default());
+            meta.extend(
+                given
+                    .and_then(|given| given.as_object().cloned())
+                    .unwrap_or_default(),
+            );
             params["_meta"] = Value::Object(meta);
         }
         (headers, request(method, params).to_string())
     }
 
     /// Sends any body.
-    pub(crate) async fn send_raw(&self, method: Method, headers: &[(&'static str, String)], body: String) -> Answer {
+    pub(crate) async fn send_raw(
+        &self,
+        method: Method,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Answer {
         let response = self.send(method, headers, body).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = timeout(PATIENCE, response.text()).await.unwrap().unwrap();
@@ -187,7 +224,12 @@ impl Client {
         }
     }
 
-    async fn send(&self, method: Method, headers: &[(&'static str, String)], body: String) -> reqwest::Response {
+    async fn send(
+        &self,
+        method: Method,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> reqwest::Response {
         let mut sent = self.headers.clone();
         for (name, value) in headers {
             sent.insert(*name, HeaderValue::from_str(value).unwrap());
@@ -214,7 +256,10 @@ impl Answer {
     pub(crate) fn refused(&self) -> (u16, i64) {
         let last = self.messages.last().unwrap_or(&Value::Null);
         let code = last["error"]["code"].as_i64();
-        (self.status, code.unwrap_or_else(|| panic!("{} {}", self.status, self.text)))
+        (
+            self.status,
+            code.unwrap_or_else(|| panic!("{} {}", self.status, self.text)),
+        )
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -224,7 +269,10 @@ impl Answer {
     /// The text of a tool's result.
     #[track_caller]
     pub(crate) fn tool_text(&self) -> String {
-        self.result()["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+        self.result()["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -240,7 +288,9 @@ impl Stream {
                 }
                 continue;
             }
-            let piece = timeout(PATIENCE, self.response.next()).await.expect("nothing came")?;
+            let piece = timeout(PATIENCE, self.response.next())
+                .await
+                .expect("nothing came")?;
             self.ahead.push_str(std::str::from_utf8(&piece).unwrap());
         }
     }

@@ -10,9 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, Error, ErrorCode, FilledPrompt, Health, LogLevel, Plugin, PluginName,
-    Prompt, PromptArgument, PromptCall, PromptMessage, PromptName, QuestionKind, Questions, Reply, Resource,
-    ResourceBody, ResourceCall, ResourcePart, ResourceTemplate, Result, ResultForm, Runtime, Span, Speaker,
+    Action, ActionName, Annotations, Call, Error, ErrorCode, FilledPrompt, Health, LogLevel, Plugin,
+    PluginName, Prompt, PromptArgument, PromptCall, PromptMessage, PromptName, QuestionKind, Questions,
+    Reply, Resource, ResourceBody, ResourceCall, ResourcePart, ResourceTemplate, Result, ResultForm, Runtime,
+    Span, Speaker,
 };
 use serde_json::{Map, Value, json};
 use server::wire::Extras;
@@ -257,7 +258,9 @@ impl Runtime for Many {
             title: "Many".to_owned(),
             description: String::new(),
             version: "1".to_owned(),
-            actions: (0..self.0).map(|number| action(&format!("a{number}"), Span::Short)).collect(),
+            actions: (0..self.0)
+                .map(|number| action(&format!("a{number}"), Span::Short))
+                .collect(),
             prompts: Vec::new(),
             resources: Vec::new(),
             resource_templates: Vec::new(),

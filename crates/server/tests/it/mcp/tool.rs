@@ -24,7 +24,9 @@ async fn lab_server() -> (Server, Person, Client) {
 async fn names(client: &Client) -> Vec<String> {
     let listed = client.call("tools/list", json!({})).await.result();
     let tools = listed["tools"].as_array().unwrap().iter();
-    tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The credentials of someone: how it calls REST, how it speaks the protocol.
@@ -71,8 +73,17 @@ async fn b03_what_is_listed_is_what_can_be_called_for_every_role_and_scope() {
         for name in all.iter().filter(|name| !name.starts_with("lab__")) {
             let called = client.call_tool(name, json!({})).await;
             let is_let_through = called.status == 200;
-            assert!(is_let_through || called.status == 403, "{who}: {name}: {}", called.text);
-            assert_eq!(listed.contains(name), is_let_through, "{who}: {name}: {}", called.text);
+            assert!(
+                is_let_through || called.status == 403,
+                "{who}: {name}: {}",
+                called.text
+            );
+            assert_eq!(
+                listed.contains(name),
+                is_let_through,
+                "{who}: {name}: {}",
+                called.text
+            );
         }
     }
     server.stop().await;
@@ -81,7 +92,10 @@ async fn b03_what_is_listed_is_what_can_be_called_for_every_role_and_scope() {
 #[tokio::test]
 async fn each_call_is_in_the_history_as_one_of_this_door() {
     let (server, ada, client) = lab_server().await;
-    client.call_tool("sample__echo", json!({ "message": "hello" })).await.result();
+    client
+        .call_tool("sample__echo", json!({ "message": "hello" }))
+        .await
+        .result();
     client.call_tool("lab__fail", json!({})).await.result();
     let history = ada.caller.get("/mcp/history?source=mcp").await.expect(200).data();
     let shown: Vec<_> = history
@@ -92,7 +106,10 @@ async fn each_call_is_in_the_history_as_one_of_this_door() {
         .collect();
     assert_eq!(
         shown,
-        [(json!("lab"), json!("failure")), (json!("sample"), json!("success"))]
+        [
+            (json!("lab"), json!("failure")),
+            (json!("sample"), json!("success"))
+        ]
     );
     server.stop().await;
 }
@@ -128,7 +145,10 @@ async fn a_value_is_given_as_text_and_as_it_is_and_content_as_blocks() {
     let (server, _, client) = lab_server().await;
     let plain = client.call_tool("lab__strict", json!({ "size": 3 })).await;
     assert_eq!(plain.tool_text(), r#"{"payload":{"size":3}}"#);
-    assert_eq!(plain.result()["structuredContent"], json!({ "payload": { "size": 3 } }));
+    assert_eq!(
+        plain.result()["structuredContent"],
+        json!({ "payload": { "size": 3 } })
+    );
     let blocks = client.call_tool("lab__content", json!({})).await.result();
     assert_eq!(blocks["content"][0]["type"], "image");
     assert_eq!(blocks.get("structuredContent"), None);
@@ -142,12 +162,26 @@ async fn what_a_tool_says_on_its_way_comes_before_its_result() {
     let params = json!({ "name": "lab__speak", "arguments": {}, "_meta": meta });
     let called = client.call("tools/call", params).await;
     let methods: Vec<_> = called.messages.iter().map(|message| &message["method"]).collect();
-    assert_eq!(methods, ["notifications/progress", "notifications/message", ""].map(|method| {
-        if method.is_empty() { Value::Null } else { json!(method) }
-    }).iter().collect::<Vec<_>>());
+    assert_eq!(
+        methods,
+        ["notifications/progress", "notifications/message", ""]
+            .map(|method| {
+                if method.is_empty() {
+                    Value::Null
+                } else {
+                    json!(method)
+                }
+            })
+            .iter()
+            .collect::<Vec<_>>()
+    );
     let progress = &called.messages[0]["params"];
     assert_eq!(
-        (&progress["progressToken"], &progress["progress"], &progress["total"]),
+        (
+            &progress["progressToken"],
+            &progress["progress"],
+            &progress["total"]
+        ),
         (&json!("p1"), &json!(50.0), &json!(100.0))
     );
     assert_eq!(called.messages[1]["params"]["data"], "something is odd");
