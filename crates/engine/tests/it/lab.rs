@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    Action, ActionName, Annotations, Call, Error, ErrorCode, Health, Plugin, PluginName, Reply, Result,
-    ResultForm, Runtime, Span,
+    Action, ActionName, Annotations, Call, Error, ErrorCode, Health, Plugin, PluginName, Question,
+    QuestionKind, Questions, Reply, Result, ResultForm, Runtime, Span,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -128,6 +128,8 @@ impl Runtime for Lab {
             action("deep", Annotations::PURE),
             action("fail", Annotations::PURE),
             action("report", Annotations::PURE),
+            action("interview", Annotations::PURE),
+            action("interviewAndWrite", Annotations::REMOTE),
             misfit,
             strict,
         ];
@@ -144,6 +146,9 @@ impl Runtime for Lab {
 
     async fn call(&self, call: Call) -> Result<Reply<Value>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        if call.action.as_str().starts_with("interview") {
+            return interview(&call);
+        }
         let result = match call.action.as_str() {
             "echo" | "strict" => Ok(call.payload),
             "write" => Ok(json!({ "written": call.execution_id })),
@@ -159,6 +164,37 @@ impl Runtime for Lab {
         };
         result.map(Reply::Done)
     }
+}
+
+/// Asks the questions of the payload's `rounds`, one round after the other, and gives all that it is told. Fails for
+/// now in the attempt that the payload names.
+fn interview(call: &Call) -> Result<Reply<Value>> {
+    if call.payload["failing"] == json!(call.task.map(|tried| tried.attempt)) {
+        return Err(Error::new(ErrorCode::PluginUnavailable, "not now"));
+    }
+    let state = call
+        .answers
+        .state
+        .clone()
+        .unwrap_or_else(|| json!({ "told": {} }));
+    let mut told = state["told"].as_object().cloned().unwrap_or_default();
+    told.extend(call.answers.given.clone());
+    let round = state["round"].as_u64().unwrap_or_default();
+    let keys = &call.payload["rounds"][usize::try_from(round).unwrap()];
+    let Some(keys) = keys.as_array() else {
+        return Ok(Reply::Done(Value::Object(told)));
+    };
+    let question = |key: &Value| {
+        let question = Question {
+            kind: QuestionKind::Elicitation,
+            params: json!({ "message": key }).as_object().cloned().unwrap(),
+        };
+        (key.as_str().unwrap().to_owned(), question)
+    };
+    Ok(Reply::Asks(Questions {
+        asked: keys.iter().map(question).collect(),
+        state: Some(json!({ "round": round + 1, "told": told })),
+    }))
 }
 
 /// Fails with the code and message that the payload asks for.

@@ -5,6 +5,7 @@ mod once;
 mod list;
 mod change;
 mod run;
+mod watch;
 mod dependency;
 mod reference;
 mod retention;

@@ -1,5 +1,6 @@
 //! What becomes of tasks in the hands of a worker, whose steps are taken by hand.
 
+mod ask;
 mod cancel;
 mod fault;
 mod lease;
