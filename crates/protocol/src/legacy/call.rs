@@ -2,11 +2,13 @@
 
 use std::{
     future::{Future as _, pending, poll_fn},
+    panic::AssertUnwindSafe,
     sync::Arc,
     task::Poll,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -87,10 +89,14 @@ impl<H: Handler> Desk<H> {
     }
 
     /// Serves a request; what is to be said before the response goes to `said`, if there is a way to say it.
+    /// One that panics is answered with an error.
     pub(crate) async fn respond(self, request: Request, said: Option<mpsc::Sender<Said>>) -> String {
         let revision = self.session.revision;
         let Request { id, method, params } = request;
-        match self.serve(&method, params, said).await {
+        let served = AssertUnwindSafe(self.serve(&method, params, said))
+            .catch_unwind()
+            .await;
+        match served.unwrap_or_else(|_panic| Err(RpcError::internal())) {
             Ok(result) => result_message(&id, &result),
             Err(error) => error_message(Some(&id), &error, revision),
         }

@@ -1,6 +1,6 @@
 //! A POST with requests, and its response: JSON when all is said at once, else a stream that outlives its connection.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -12,7 +12,7 @@ use crate::{
     body::Body,
     error::{ErrorCode, RpcError},
     handler::Handler,
-    jsonrpc::{Id, Message, Refusal, Request, error_message},
+    jsonrpc::{Message, Refusal, Request, error_message},
     legacy::Desk,
     revision::Revision,
     sessions::{Sessions, StreamKey, Weight},
@@ -133,11 +133,7 @@ impl Exchange {
         let body = replay::follow(shared, stream, 0, opening).await;
         let revision = desk.session.revision;
         shared.tracker.spawn(async move {
-            let drained = AssertUnwindSafe(self.drain(&*sessions, stream, first))
-                .catch_unwind()
-                .await;
-            let last = drained
-                .unwrap_or_else(|_panic| error_message(None::<&Id>, &RpcError::internal(), revision).into());
+            let last = self.drain(&*sessions, stream, first).await;
             // Nobody is there for it when the session has ended.
             let _gone = sessions.append(stream, Weight::Last, last).await;
         });

@@ -67,7 +67,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 }
 
-/// Writes messages as they come, and flushes when none waits; ends with the queue.
+/// Writes messages as they come, and flushes when none waits; ends, and closes the stream, with the queue.
 pub(super) async fn write_lines<W: AsyncWrite + Unpin>(
     writer: W,
     mut unwritten: mpsc::Receiver<Said>,
@@ -82,5 +82,5 @@ pub(super) async fn write_lines<W: AsyncWrite + Unpin>(
         }
         writer.flush().await?;
     }
-    Ok(())
+    writer.shutdown().await
 }

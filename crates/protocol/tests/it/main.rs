@@ -1,5 +1,7 @@
 //! The protocol as clients see it, over a small host.
 
+#![cfg(test)]
+
 mod host;
 mod post;
 mod messages;
@@ -10,3 +12,6 @@ mod rounds;
 mod streams;
 mod subscriptions;
 mod tasks;
+mod legacy;
+mod stdio;
+mod sessions;
