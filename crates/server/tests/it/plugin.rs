@@ -264,10 +264,9 @@ async fn b04_a_call_with_an_idempotency_key_is_made_once() {
 }
 
 #[tokio::test]
-async fn the_path_of_the_protocol_is_left_free() {
+async fn plugins_are_at_one_path_only() {
     let server = Server::start().await;
     let ada = Person::new(&server, "ada", "user").await;
-    ada.caller.get("/mcp").await.refused(404, "not_found");
     ada.caller
         .get("/api/v1/mcp/plugins")
         .await
