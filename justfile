@@ -37,6 +37,14 @@ tidy:
 fuzz *args:
     cargo xtask fuzz-api {{args}}
 
+# Run the official conformance suite of the Model Context Protocol
+conformance *args:
+    cargo xtask conformance {{args}}
+
+# Let the MCP clients that people use talk with the server
+clients *args:
+    cargo xtask clients {{args}}
+
 # Measure the release build beside a bare axum server
 bench *args:
     cargo xtask bench {{args}}

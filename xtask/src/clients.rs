@@ -3,8 +3,8 @@
 //! Each lists the tools and calls some, by token and by API key, in each era that it knows, over HTTP and over standard
 //! input and output. Then tasks are handed in by one client, the server is killed, and others get the results.
 
-mod kit;
 mod job;
+mod kit;
 mod survival;
 
 use std::fs;

@@ -180,6 +180,14 @@ pub(crate) fn conformance() -> Result<Suite> {
     })
 }
 
+/// Makes sure that every MCP client is there that is not of this workspace.
+pub(crate) fn clients() -> Result<()> {
+    conformance()?;
+    typescript_clients()?;
+    python_client()?;
+    Ok(())
+}
+
 /// Makes sure that the TypeScript clients are there and returns the folder of the scripts that use them.
 pub(crate) fn typescript_clients() -> Result<PathBuf> {
     let sources = tree::root().join("xtask/clients");

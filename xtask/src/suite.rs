@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::chaos::Chaos;
+use crate::clients::Clients;
+use crate::conformance::Conformance;
 use crate::fuzz_api::FuzzApi;
-use crate::{chaos, fuzz_api, install, process, say, spoken};
+use crate::{chaos, clients, conformance, fuzz_api, install, process, say, spoken};
 
 /// What the test command is told.
 #[derive(clap::Args, Debug)]
@@ -34,7 +36,7 @@ struct Tally {
 }
 
 /// Runs unit, integration and documentation tests, then the commands that documents name, then a small
-/// round of chaos, then the fuzzer.
+/// round of chaos, then what other people wrote: the conformance suite, MCP clients, the fuzzer.
 ///
 /// # Errors
 /// Fails at the first section that fails, and names it.
@@ -60,20 +62,34 @@ fn sections(settings: &Test, tally: &Tally) -> Result<()> {
     })?;
     section("commands in documents", spoken::run)?;
     section("chaos", || chaos::run(&Chaos::small()))?;
+    if can_be_had(settings, "the conformance suite", || {
+        install::conformance().map(drop)
+    })? {
+        section("conformance", || conformance::run(&Conformance::default()))?;
+    }
+    if can_be_had(settings, "the MCP clients", install::clients)? {
+        section("MCP clients", || clients::run(&Clients::default()))?;
+    }
     if settings.skip_fuzz {
         say::line("SKIPPED: API fuzzing, as asked");
         return Ok(());
     }
-    if let Err(reason) = install::schemathesis() {
-        if settings.ci {
-            return Err(reason.context("the API fuzzer can't be had"));
-        }
-        say::line(format!(
-            "SKIPPED: API fuzzing, since schemathesis can't be had here: {reason:#}"
-        ));
-        return Ok(());
+    if can_be_had(settings, "the API fuzzer", || install::schemathesis().map(drop))? {
+        section("API fuzzing", || fuzz_api::run(&settings.fuzz))?;
     }
-    section("API fuzzing", || fuzz_api::run(&settings.fuzz))
+    Ok(())
+}
+
+/// Tells whether a tool is there, and says so when it isn't and so its section is left out; in CI that is a failure.
+fn can_be_had(settings: &Test, name: &str, get: impl FnOnce() -> Result<()>) -> Result<bool> {
+    match get() {
+        Ok(()) => Ok(true),
+        Err(reason) if settings.ci => Err(reason.context(format!("{name} can't be had"))),
+        Err(reason) => {
+            say::line(format!("SKIPPED: {name} can't be had here: {reason:#}"));
+            Ok(false)
+        }
+    }
 }
 
 fn section(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

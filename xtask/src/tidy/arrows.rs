@@ -9,7 +9,7 @@ use crate::process;
 
 /// What each package of ours may use of the others. Tests of the engine may run on real adapters; what measures and
 /// torments the whole may start the whole.
-const OURS: [(&str, &[&str], &[&str]); 9] = [
+const OURS: [(&str, &[&str], &[&str]); 10] = [
     ("model", &[], &[]),
     ("engine", &["model"], &["stores", "backplane", "runtimes"]),
     ("stores", &["model"], &[]),
@@ -22,11 +22,12 @@ const OURS: [(&str, &[&str], &[&str]); 9] = [
         &[],
     ),
     ("bench", &["model", "engine", "mcp-server"], &[]),
+    ("peers", &[], &[]),
     ("xtask", &[], &[]),
 ];
 
 /// The only packages that may depend on a foreign library, tests apart.
-const FOREIGN: [(&str, &[&str]); 29] = [
+const FOREIGN: [(&str, &[&str]); 30] = [
     (
         "tokio",
         &[
@@ -37,13 +38,15 @@ const FOREIGN: [(&str, &[&str]); 29] = [
             "protocol",
             "mcp-server",
             "bench",
+            "peers",
         ],
     ),
-    ("axum", &["mcp-server", "bench"]),
+    ("rmcp", &["peers"]),
+    ("axum", &["mcp-server", "bench", "peers"]),
     ("axum-extra", &["mcp-server"]),
     ("hyper", &["mcp-server"]),
     ("hyper-util", &["mcp-server"]),
-    ("http", &["mcp-server", "protocol"]),
+    ("http", &["mcp-server", "protocol", "peers"]),
     ("http-body", &["mcp-server", "protocol"]),
     ("http-body-util", &["mcp-server", "protocol"]),
     ("tower", &["mcp-server", "protocol"]),
@@ -56,7 +59,7 @@ const FOREIGN: [(&str, &[&str]); 29] = [
     ("tracing-subscriber", &["mcp-server"]),
     ("tracing-appender", &["mcp-server"]),
     ("prometheus-client", &["mcp-server"]),
-    ("mimalloc", &["mcp-server", "bench"]),
+    ("mimalloc", &["mcp-server", "bench", "peers"]),
     ("anyhow", &["mcp-server", "xtask"]),
     ("rusqlite", &["stores", "bench"]),
     ("reqwest", &["runtimes"]),
