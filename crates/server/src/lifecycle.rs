@@ -113,7 +113,7 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
         engine,
         ids,
         warnings,
-    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extras.runtimes)?;
+    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extras.clone())?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use backplane::LocalRateLimiter;
 use engine::{Engine, Ports, Settings};
-use model::{Clock, Entropy, Ids, Observer, PluginName, Quota, Runtime};
+use model::{Clock, Entropy, Ids, Observer, PluginName, Quota, Runtime, Store};
 use runtimes::{Builtin, LlmSettings, ProviderSettings};
 use stores::{SqliteOptions, SqliteStore};
 
@@ -31,13 +31,15 @@ pub struct Extras {
     pub runtimes: Vec<Arc<dyn Runtime>>,
     /// The plugin whose tools and prompts MCP clients see under their own names, without the plugin's before them.
     pub bare_tools: Option<PluginName>,
+    /// Puts something around the store.
+    pub around_store: Option<fn(Arc<dyn Store>) -> Arc<dyn Store>>,
 }
 
 impl From<Vec<Arc<dyn Runtime>>> for Extras {
     fn from(runtimes: Vec<Arc<dyn Runtime>>) -> Self {
         Self {
             runtimes,
-            bare_tools: None,
+            ..Self::default()
         }
     }
 }
@@ -57,7 +59,7 @@ pub enum WireError {
 }
 
 /// Opens the store of `config.data_dir` and puts the engine together on it, with the built-in plugins and those of
-/// `extra_runtimes`.
+/// `extras`.
 ///
 /// The store belongs to this process until the engine is closed.
 ///
@@ -66,21 +68,26 @@ pub enum WireError {
 pub fn open(
     config: &Config,
     observer: Arc<dyn Observer>,
-    extra_runtimes: Vec<Arc<dyn Runtime>>,
+    extras: impl Into<Extras>,
 ) -> Result<Wired, WireError> {
+    let extras = extras.into();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let (secrets, warnings) = GeneratedSecrets::open(&config.data_dir, entropy.as_ref())?;
-    let store = SqliteStore::open(&config.data_dir, &SqliteOptions::default())?;
-    for runtime in &extra_runtimes {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir, &SqliteOptions::default())?);
+    let store = match extras.around_store {
+        Some(around) => around(store),
+        None => store,
+    };
+    for runtime in &extras.runtimes {
         require_free_names(runtime.as_ref())?;
     }
     let builtin: Arc<dyn Runtime> = Arc::new(Builtin::new(llm_settings(&config.llm), Arc::clone(&entropy))?);
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::new(Arc::clone(&clock), Arc::clone(&entropy)));
     let ports = Ports {
-        store: Arc::new(store),
+        store,
         limiter: Arc::new(LocalRateLimiter::default()),
-        runtimes: [builtin].into_iter().chain(extra_runtimes).collect(),
+        runtimes: [builtin].into_iter().chain(extras.runtimes).collect(),
         clock,
         ids: Arc::clone(&ids),
         entropy,

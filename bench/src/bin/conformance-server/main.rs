@@ -42,6 +42,7 @@ fn serve() -> ExitCode {
     let extras = Extras {
         runtimes: vec![fixture],
         bare_tools: PluginName::parse(fixture::NAME).ok(),
+        ..Extras::default()
     };
     match lifecycle::run(loaded, extras) {
         Ok(code) => code,

@@ -48,8 +48,8 @@ pub fn run_stdio(loaded: Loaded, extras: impl Into<Extras>) -> Result<ExitCode, 
 
 async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleError> {
     let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
-    let Extras { runtimes, bare_tools } = extras;
-    let Wired { engine, warnings, .. } = wire::open(config, Arc::new(Metrics::new()), runtimes)?;
+    let bare_tools = extras.bare_tools.clone();
+    let Wired { engine, warnings, .. } = wire::open(config, Arc::new(Metrics::new()), extras)?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
@@ -85,7 +85,13 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     asked.wait().await;
     let worked_well = worker.await.is_ok();
     let is_well = close(&pace, &duties, &engine).await && worked_well;
-    served.map(|()| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    served.map(|()| {
+        if is_well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    })
 }
 
 /// A standard stream as one that can be awaited.
@@ -98,9 +104,11 @@ fn file_of(stream: BorrowedFd<'_>) -> Result<File, LifecycleError> {
 async fn authenticate(config: &Config, engine: &Engine) -> Result<Arc<Principal>, LifecycleError> {
     let Some(key) = &config.auth.stdio_api_key else {
         return Err(LifecycleError::Credential(
-            "MCP_SERVER_API_KEY is not set; make an API key and give it in the client's configuration".to_owned(),
+            "MCP_SERVER_API_KEY is not set; make an API key and give it in the client's configuration"
+                .to_owned(),
         ));
     };
     let admitted = engine.authenticate(Presented::ApiKey(key.expose())).await;
-    admitted.map_err(|error| LifecycleError::Credential(format!("MCP_SERVER_API_KEY is not accepted: {error}")))
+    admitted
+        .map_err(|error| LifecycleError::Credential(format!("MCP_SERVER_API_KEY is not accepted: {error}")))
 }
