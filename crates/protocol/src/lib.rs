@@ -3,8 +3,8 @@
 //! A host implements [`Handler`] and serves it over Streamable HTTP or over a pair of byte streams.
 //! The crate knows JSON-RPC and MCP, and nothing of what the tools are. Modules stand in reading order.
 
-mod error;
 mod revision;
+mod error;
 mod seal;
 mod catalogue;
 mod content;
