@@ -108,25 +108,36 @@ fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-fn accepted() -> Response<Body> {
+fn taken() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
 }
 
-/// Tells whether the client takes event streams; one that says nothing takes everything.
-fn takes_streams(headers: &HeaderMap) -> bool {
-    let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
-    accepts.peek().is_none()
-        || accepts.any(|accept| {
-            let accept = accept.to_str().unwrap_or_default();
-            accept.split(',').any(|kind| {
-                let kind = kind.split(';').next().unwrap_or_default().trim();
-                ["text/event-stream", "text/*", "*/*"]
-                    .iter()
-                    .any(|taken| kind.eq_ignore_ascii_case(taken))
-            })
-        })
+/// In which forms a client takes a response.
+#[derive(Clone, Copy)]
+struct Accepted {
+    json: bool,
+    streams: bool,
+}
+
+impl Accepted {
+    /// Reads `Accept`; a client that says nothing takes everything.
+    fn read(headers: &HeaderMap) -> Self {
+        let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
+        let mut accepted = Self {
+            json: accepts.peek().is_none(),
+            streams: accepts.peek().is_none(),
+        };
+        let kinds = accepts.flat_map(|accept| accept.to_str().unwrap_or_default().split(','));
+        for kind in kinds {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            let is = |names: [&str; 3]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+            accepted.json |= is(["application/json", "application/*", "*/*"]);
+            accepted.streams |= is(["text/event-stream", "text/*", "*/*"]);
+        }
+        accepted
+    }
 }
 
 /// Opens the session that a request names.
@@ -181,13 +192,13 @@ async fn post<H: Handler>(
             return Err(Refused::bad("this revision has no batches: send one message"));
         }
         let batch = jsonrpc::parse_batch(body).map_err(refuse)?;
-        return Ok(exchange::answer_batch(desk, batch, takes_streams(headers)).await);
+        return Ok(exchange::answer_batch(desk, batch, Accepted::read(headers)).await);
     }
     match jsonrpc::parse(body).map_err(refuse)? {
         Message::Request(request) if request.method == "initialize" => begin(shared, &caller, request),
         Message::Request(request) => {
             let desk = enter(shared, caller, headers).await?;
-            Ok(exchange::answer(desk, request, takes_streams(headers)).await)
+            Ok(exchange::answer(desk, request, Accepted::read(headers)).await)
         }
         message @ (Message::Notification(_) | Message::Response(_)) => {
             let desk = enter(shared, caller, headers).await?;
@@ -196,7 +207,7 @@ async fn post<H: Handler>(
                 id: None,
                 error: Box::new(error),
             })?;
-            Ok(accepted())
+            Ok(taken())
         }
     }
 }
@@ -266,7 +277,7 @@ async fn get<H: Handler>(
     caller: H::Caller,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refused> {
-    if !takes_streams(headers) {
+    if !Accepted::read(headers).streams {
         let message = "accept `text/event-stream`";
         return Err(Refused::new(
             StatusCode::NOT_ACCEPTABLE,

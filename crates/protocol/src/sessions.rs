@@ -4,8 +4,8 @@
 //! happens later must live somewhere: that it was ended, which messages it wants, which of its requests run, which questions
 //! wait for its answers, and the event streams that it may resume.
 
-mod local;
 mod stream;
+mod local;
 
 use std::fmt;
 

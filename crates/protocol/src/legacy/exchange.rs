@@ -7,12 +7,12 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::sync::mpsc;
 
-use super::{Said, accepted, batch::respond_to_batch, event, json, replay};
+use super::{Accepted, Refused, Said, batch::respond_to_batch, event, json, replay, taken};
 use crate::{
     body::Body,
-    error::{ErrorCode, RpcError},
+    error::ErrorCode,
     handler::Handler,
-    jsonrpc::{Message, Refusal, Request, error_message},
+    jsonrpc::{Message, Refusal, Request},
     legacy::Desk,
     revision::Revision,
     sessions::{Sessions, StreamKey, Weight},
@@ -26,6 +26,7 @@ type Answering = BoxFuture<'static, Bytes>;
 struct Exchange {
     answering: Answering,
     heard: mpsc::Receiver<Said>,
+    accepted: Accepted,
 }
 
 /// What happens first in an exchange.
@@ -51,16 +52,17 @@ pub(super) fn event_stream(body: Body) -> Response<Body> {
 pub(super) async fn answer<H: Handler>(
     desk: Desk<H>,
     request: Request,
-    takes_streams: bool,
+    accepted: Accepted,
 ) -> Response<Body> {
     let (sender, heard) = mpsc::channel(desk.shared.limits.notices.max(1));
     let responding = desk
         .clone()
-        .respond_unless_cancelled(request, takes_streams.then_some(sender));
+        .respond_unless_cancelled(request, accepted.streams.then_some(sender));
     let answering = responding.map(|response| response.map(Bytes::from).unwrap_or_default());
     let exchange = Exchange {
         answering: answering.boxed(),
         heard,
+        accepted,
     };
     exchange.run(&desk).await
 }
@@ -69,20 +71,25 @@ pub(super) async fn answer<H: Handler>(
 pub(super) async fn answer_batch<H: Handler>(
     desk: Desk<H>,
     batch: Vec<Result<Message, Refusal>>,
-    takes_streams: bool,
+    accepted: Accepted,
 ) -> Response<Body> {
     let (sender, heard) = mpsc::channel(desk.shared.limits.notices.max(1));
-    let sender = takes_streams.then_some(sender);
+    let sender = accepted.streams.then_some(sender);
     let Some(answering) = respond_to_batch(&desk, batch, sender).await else {
-        return accepted();
+        return taken();
     };
-    Exchange { answering, heard }.run(&desk).await
+    let exchange = Exchange {
+        answering,
+        heard,
+        accepted,
+    };
+    exchange.run(&desk).await
 }
 
 /// A response of one message; without one, only that the request was taken.
 fn whole(response: Bytes) -> Response<Body> {
     if response.is_empty() {
-        accepted()
+        taken()
     } else {
         json(StatusCode::OK, response)
     }
@@ -104,7 +111,9 @@ impl Exchange {
 
     /// Waits for the response, or until there is something to say before it: at last, that the call still runs.
     async fn first<H: Handler>(&mut self, shared: &Shared<H>) -> First {
-        let takes_streams = !self.heard.is_closed();
+        if !self.accepted.json {
+            return First::Said(None);
+        }
         let first = async {
             tokio::select! {
                 biased;
@@ -112,7 +121,7 @@ impl Exchange {
                 response = self.answering.as_mut() => First::Response(response),
             }
         };
-        if !takes_streams {
+        if !self.accepted.streams {
             return first.await;
         }
         let first = tokio::time::timeout(shared.limits.keep_alive, first).await;
@@ -124,14 +133,11 @@ impl Exchange {
         let shared = &desk.shared;
         let sessions = Arc::clone(&shared.sessions);
         let Ok(stream) = sessions.open_stream(desk.session.key).await else {
-            // No room for a stream: what is said before the response is lost, and a question ends the request.
-            self.heard.close();
-            return whole(self.answering.await);
+            return self.do_without_stream(first).await;
         };
         let opening = (desk.session.revision >= Revision::V2025_11_25)
             .then(|| event::priming(&event::event_id(stream, 0)));
         let body = replay::follow(shared, stream, 0, opening).await;
-        let revision = desk.session.revision;
         shared.tracker.spawn(async move {
             let last = self.drain(&*sessions, stream, first).await;
             // Nobody is there for it when the session has ended.
@@ -139,15 +145,27 @@ impl Exchange {
         });
         match body {
             Some(body) => event_stream(Body::stream(body)),
-            None => json(
-                StatusCode::OK,
-                error_message(
-                    None,
-                    &RpcError::new(ErrorCode::Internal, "the session was ended"),
-                    revision,
-                ),
-            ),
+            None => {
+                let message = "Session not found: it was ended meanwhile";
+                Refused::new(StatusCode::NOT_FOUND, ErrorCode::InvalidRequest, message).into_response()
+            }
         }
+    }
+
+    /// Goes on when there is no room for a stream: notices are lost, but a question that nobody hears ends the request.
+    async fn do_without_stream(mut self, first: Option<Said>) -> Response<Body> {
+        self.heard.close();
+        let mut next = first;
+        while let Some(said) = next {
+            if said.weight == Weight::Message {
+                let message =
+                    "too many responses of this session are streams: try again when some have ended";
+                return Refused::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, message)
+                    .into_response();
+            }
+            next = self.heard.try_recv().ok();
+        }
+        whole(self.answering.await)
     }
 
     /// Writes what is said into the stream; gives the response.

@@ -144,6 +144,7 @@ impl Table {
             return;
         }
         self.swept_at = now;
+        self.drop_finished(now);
         self.live.retain(|_, live| {
             let is_old = now >= live.touched_at.saturating_add(IDLE_MS);
             !(live.is_idle() && (is_old || live.wants_nothing()))

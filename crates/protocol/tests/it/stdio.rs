@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
+use proptest::prelude::{ProptestConfig, any, proptest};
 use protocol::{Change, Limits, serve_lines};
 use serde_json::{Value, json};
 use tokio::{
@@ -415,4 +416,31 @@ async fn a_session_sets_the_level_of_what_it_hears() {
         .await;
     pipe.send(&older_call("speak")).await;
     assert!(pipe.next().await.unwrap()["result"].is_object());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_comes_in_whatever_pieces_only_messages_are_written(
+        pieces in proptest::collection::vec(any::<Vec<u8>>(), 0..8),
+        text in "([\\[{]?(\\PC|[{}\\[\\]\",:0-9]){0,20}\n){0,8}",
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut pipe = Pipe::open();
+            let bytes = text.into_bytes();
+            let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
+            for piece in [head, tail].into_iter().chain(pieces.iter().map(Vec::as_slice)) {
+                soon(pipe.input.as_mut().unwrap().write_all(piece)).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            pipe.send(&json!(0)).await;
+            // What comes after is understood all the same.
+            pipe.send(&call("echo")).await;
+            while pipe.next().await.is_some_and(|message| message["id"] != 7) {}
+            pipe.close().await;
+        });
+    }
 }

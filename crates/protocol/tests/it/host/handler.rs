@@ -114,6 +114,16 @@ fn questions(kind: QuestionKind, key: &str, params: Value, state: Option<Value>)
     }
 }
 
+/// The question that the arguments hold: `{kind, params}`.
+fn ask_as_told(mut arguments: Map<String, Value>) -> Questions {
+    let kind = match arguments.get("kind").and_then(Value::as_str) {
+        Some("sampling") => QuestionKind::Sampling,
+        Some("roots") => QuestionKind::Roots,
+        _ => QuestionKind::Elicitation,
+    };
+    questions(kind, "told", arguments.remove("params").unwrap_or_default(), None)
+}
+
 fn answered_name(answers: &Answers) -> Option<String> {
     let name = answers.given.get("name")?.get("content")?.get("name")?;
     name.as_str().map(str::to_owned)
@@ -250,6 +260,10 @@ impl Handler for Lab {
                 Some(name) => said(&format!("Hello, {name}! {}", json!(call.answers.state))),
                 None => return Ok(ToolReply::Asks(ask_name(Some(json!({ "round": 1 }))))),
             },
+            "ask" if call.answers.given.is_empty() => {
+                return Ok(ToolReply::Asks(ask_as_told(call.arguments)));
+            }
+            "ask" => said(&json!(call.answers.given).to_string()),
             "sample" => return needs_sampling(&context.capabilities),
             "later" if context.capabilities.takes_tasks() => {
                 return Ok(ToolReply::Task(self.begin_task(&context.caller)));

@@ -1,9 +1,10 @@
 //! What each of the older revisions has, and what not.
 
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::client::{Client, REVISIONS, call, request};
+use super::client::{Client, REVISIONS, Reply, call, request};
 use crate::host::Bench;
 
 fn valid_calls_of_later_methods() -> [(&'static str, Value); 5] {
@@ -127,7 +128,7 @@ async fn f03_what_is_no_message_is_refused_with_400(#[case] body: &str, #[case] 
     let bench = Bench::new();
     let client = Client::begin(&bench, "2025-11-25").await;
     let response = client.raw("POST", client.headers.clone(), body.to_owned()).await;
-    let refused = super::client::Reply::of(response).await;
+    let refused = Reply::of(response).await;
     assert_eq!((refused.status, refused.code()), (400, code));
 }
 
@@ -171,4 +172,29 @@ async fn without_a_level_a_session_hears_of_what_matters() {
     let messages = client.stream(&speak).await.rest().await;
     assert_eq!(messages[0]["params"]["level"], "warning");
     assert_eq!(messages.len(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn whatever_is_sent_in_a_session_has_an_answer(
+        body in any::<Vec<u8>>(),
+        text in "[\\[{]?(\\PC|[{}\\[\\]\",:0-9])*",
+        event in "[ -~]{0,40}",
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let bench = Bench::new();
+        runtime.block_on(async {
+            let client = Client::begin(&bench, "2025-03-26").await;
+            for body in [body, text.into_bytes()] {
+                let reply = Reply::of(client.raw("POST", client.headers.clone(), body).await).await;
+                let is_answered = reply.status == 200 || matches!(reply.code(), -32_700 | -32_600);
+                prop_assert!(is_answered, "{} {}", reply.status, reply.json);
+            }
+            let resumed = client.resume(&format!("x{event}")).await;
+            prop_assert!(resumed.status() == 400);
+            Ok(())
+        })?;
+    }
 }

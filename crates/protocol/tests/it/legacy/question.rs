@@ -6,7 +6,7 @@ use protocol::Limits;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::client::{Client, Events, Reply, request};
+use super::client::{Client, Events, REVISIONS, Reply, call, request};
 use crate::host::{Bench, Who};
 
 fn greet() -> Value {
@@ -186,4 +186,78 @@ async fn a_question_is_put_again_to_a_client_that_comes_back() {
         202
     );
     assert!(stream.rest().await[0]["result"].is_object());
+}
+
+fn ask(kind: &str, params: Value) -> Value {
+    request(
+        "tools/call",
+        json!({ "name": "ask", "arguments": { "kind": kind, "params": params } }),
+    )
+}
+
+#[rstest]
+#[case("sampling", json!({ "messages": [], "maxTokens": 9 }), "sampling/createMessage")]
+#[case("roots", json!({}), "roots/list")]
+#[tokio::test]
+async fn models_and_roots_are_asked_for_in_every_older_revision(
+    #[case] kind: &str,
+    #[case] params: Value,
+    #[case] method: &str,
+) {
+    let bench = Bench::new();
+    for version in REVISIONS {
+        let client = Client::begin_with(&bench, version, json!({ "sampling": {}, "roots": {} })).await;
+        let mut stream = client.stream(&ask(kind, params.clone())).await;
+        let question = stream.message().await;
+        assert_eq!(question["method"], method);
+        assert_eq!(question.get("params").cloned().unwrap_or(json!({})), params);
+        let given = json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "given": true } });
+        assert_eq!(client.send(&given).await.status, 202);
+        let text = &stream.rest().await[0]["result"]["content"][0]["text"];
+        assert_eq!(text, r#"{"told":{"given":true}}"#);
+    }
+}
+
+#[rstest]
+#[case("elicitation", json!({ "mode": "url", "url": "https://a.example" }), json!({ "elicitation": { "url": {} } }))]
+#[case("sampling", json!({ "messages": [], "tools": [] }), json!({ "sampling": { "tools": {} } }))]
+#[tokio::test]
+async fn what_came_with_2025_11_25_is_asked_of_nobody_else(
+    #[case] kind: &str,
+    #[case] params: Value,
+    #[case] capabilities: Value,
+) {
+    let bench = Bench::new();
+    for version in REVISIONS {
+        let client = Client::begin_with(&bench, version, capabilities.clone()).await;
+        if version == "2025-11-25" {
+            let mut stream = client.stream(&ask(kind, params.clone())).await;
+            assert_eq!(stream.message().await["params"], params);
+        } else {
+            let refused = client.send(&ask(kind, params.clone())).await;
+            assert_eq!(refused.code(), -32602, "{version}");
+            assert_eq!(
+                refused.json["error"]["data"]["requiredCapabilities"],
+                capabilities
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn f09_a_question_that_finds_no_room_for_its_stream_ends_its_call() {
+    let bench = Bench::new();
+    let client = Client::begin_with(&bench, "2025-11-25", json!({ "elicitation": {} })).await;
+    let mut streams = Vec::new();
+    for _ in 0..1024 {
+        streams.push(client.stream(&call("wait")).await);
+    }
+    let refused = client.send(&greet()).await;
+    assert_eq!((refused.status, refused.code()), (503, -32603));
+    let called = client.ask("tools/call", json!({ "name": "speak" })).await;
+    assert_eq!(called.result()["content"][0]["text"], "spoken");
+    bench.lab.gate.add_permits(1024);
+    for stream in streams {
+        assert!(stream.rest().await.last().unwrap()["result"].is_object());
+    }
 }

@@ -298,6 +298,15 @@ async fn a_client_that_takes_no_streams_gets_the_response_alone() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_streams_alone_gets_one() {
+    let bench = Bench::new();
+    let mut client = Client::begin(&bench, "2025-11-25").await;
+    client.set("accept", "text/event-stream");
+    let rest = client.stream(&request("ping", json!({}))).await.rest().await;
+    assert_eq!(rest, [json!({ "jsonrpc": "2.0", "id": 1, "result": {} })]);
+}
+
+#[tokio::test]
 async fn a_stopping_host_can_wait_for_what_its_streams_still_have_to_say() {
     let bench = Bench::new();
     let client = Client::begin(&bench, "2025-11-25").await;
