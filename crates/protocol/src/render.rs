@@ -1,5 +1,7 @@
 //! Results as they stand on the wire, in the form of each revision.
 
+mod task;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,8 +11,7 @@ use crate::{
     catalogue::{CacheScope, Cached, Listed, Prompt, Resource, ResourceTemplate, ServerDescription, Tool},
     content::{Content, PromptResult, ToolResult},
     error::RpcError,
-    handler::{TaskHandle, TaskState, TaskStatus},
-    jsonrpc::{ErrorObject, Id},
+    jsonrpc::Id,
     question::Questions,
     revision::Revision,
 };
@@ -122,34 +123,6 @@ struct ToolResultBody {
     is_error: bool,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskBody<'a> {
-    task_id: &'a str,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_message: Option<&'a str>,
-    created_at: &'a str,
-    last_updated_at: &'a str,
-    ttl_ms: Option<u64>,
-    poll_interval_ms: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskStateBody<'a> {
-    #[serde(flatten)]
-    task: TaskBody<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input_requests: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<ResultObject<'a, ToolResultBody>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorObject<'a>>,
-    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-    meta: Option<SubscriptionMeta<'a>>,
-}
-
 /// What ties a notification to a stream of changes.
 #[derive(Serialize)]
 pub(crate) struct SubscriptionMeta<'a> {
@@ -176,22 +149,6 @@ impl<'a> Renderer<'a> {
     /// What a tool gave.
     pub(crate) fn tool_result(self, result: ToolResult) -> Result<String, RpcError> {
         self.complete(self.tool_result_body(result))
-    }
-
-    /// A task instead of what a tool gives.
-    pub(crate) fn task(self, handle: &TaskHandle) -> Result<String, RpcError> {
-        self.write("task", task_body(handle), None, None)
-    }
-
-    /// A task with what its status brings.
-    pub(crate) fn task_state(self, state: &TaskState) -> Result<String, RpcError> {
-        self.complete(self.task_state_body(state, None))
-    }
-
-    /// The parameters of the notification about a task.
-    pub(crate) fn task_notice(self, state: &TaskState, subscription: &Id) -> Value {
-        let body = self.task_state_body(state, Some(SubscriptionMeta { subscription }));
-        serde_json::to_value(body).unwrap_or_default()
     }
 
     /// Questions, and the sealed notes that must come back with the answers.
@@ -281,31 +238,6 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn task_state_body<'b>(
-        self,
-        state: &'b TaskState,
-        meta: Option<SubscriptionMeta<'b>>,
-    ) -> TaskStateBody<'b> {
-        let needs_input = state.handle.status == TaskStatus::InputRequired;
-        let result = state.result.clone();
-        TaskStateBody {
-            task: task_body(&state.handle),
-            input_requests: needs_input.then(|| input_requests(&state.questions)),
-            result: result.map(|result| ResultObject {
-                kind: self.revision.is_stateless().then_some("complete"),
-                body: self.tool_result_body(result),
-                ttl_ms: None,
-                cache_scope: None,
-                meta: None,
-            }),
-            error: state
-                .error
-                .as_ref()
-                .map(|error| ErrorObject::new(error, self.revision)),
-            meta,
-        }
-    }
-
     fn write(
         self,
         kind: &'static str,
@@ -357,24 +289,6 @@ pub(crate) fn capabilities(server: &ServerDescription, revision: Revision) -> Ma
         said.insert("extensions".to_owned(), tasks);
     }
     said
-}
-
-fn task_body(handle: &TaskHandle) -> TaskBody<'_> {
-    TaskBody {
-        task_id: &handle.id,
-        status: match handle.status {
-            TaskStatus::Working => "working",
-            TaskStatus::InputRequired => "input_required",
-            TaskStatus::Completed => "completed",
-            TaskStatus::Failed => "failed",
-            TaskStatus::Cancelled => "cancelled",
-        },
-        status_message: handle.message.as_deref(),
-        created_at: &handle.created_at,
-        last_updated_at: &handle.updated_at,
-        ttl_ms: handle.ttl_ms,
-        poll_interval_ms: handle.poll_interval_ms,
-    }
 }
 
 fn input_requests(questions: &Questions) -> Map<String, Value> {
