@@ -53,6 +53,10 @@ bench *args:
 bench-queue *args:
     cargo xtask bench queue {{args}}
 
+# Measure calls over the Model Context Protocol beside bare axum and rmcp
+bench-mcp *args:
+    cargo xtask bench mcp {{args}}
+
 # Kill a server that works on tasks again and again; nothing may be lost or done twice
 chaos *args:
     cargo xtask chaos {{args}}

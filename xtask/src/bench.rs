@@ -7,6 +7,7 @@ mod contenders;
 mod startup;
 mod report;
 mod queue;
+mod mcp;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,10 @@ pub(crate) struct Bench {
 enum Subject {
     #[command(about = "Measure the task queue beside BullMQ on a Redis server")]
     Queue(queue::Queue),
+    #[command(
+        about = "Measure calls over the Model Context Protocol beside bare axum and a minimal rmcp server"
+    )]
+    Mcp(mcp::Mcp),
 }
 
 /// Connections that are kept busy, as the targets say.
@@ -74,8 +79,10 @@ struct Outcome {
 /// Fails when a part can't be built or started, when any answer wasn't 2xx, and with `--strict` when a target is
 /// missed.
 pub(crate) fn run(settings: &Bench) -> Result<()> {
-    if let Some(Subject::Queue(settings)) = &settings.subject {
-        return queue::run(settings);
+    match &settings.subject {
+        Some(Subject::Queue(settings)) => return queue::run(settings),
+        Some(Subject::Mcp(settings)) => return mcp::run(settings),
+        None => {}
     }
     install::wrk()?;
     let binary = build(settings)?;
@@ -165,8 +172,10 @@ fn rounds(settings: &Bench, bare: &Bare, ours: &Ours, folder: &Path) -> Result<V
     warm_up(&pairs, folder)?;
     for round in 1..=settings.rounds {
         for (pair, row) in pairs.iter().zip(&mut rows) {
-            row.bare.push(sample(&pair.bare, bare.pid(), settings, folder)?);
-            row.ours.push(sample(&pair.ours, ours.pid(), settings, folder)?);
+            row.bare
+                .push(sample(&pair.bare, bare.pid(), settings.seconds, folder)?);
+            row.ours
+                .push(sample(&pair.ours, ours.pid(), settings.seconds, folder)?);
             let last = |samples: &[Sample]| samples.last().map_or(0.0, |sample| sample.per_second);
             let (theirs, own) = (last(&row.bare), last(&row.ours));
             say::line(format!(
@@ -186,9 +195,10 @@ fn warm_up(pairs: &[Pair], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn sample(load: &Load, pid: u32, settings: &Bench, folder: &Path) -> Result<Sample> {
+/// Drives a server for some seconds, and measures what that took.
+fn sample(load: &Load, pid: u32, seconds: u32, folder: &Path) -> Result<Sample> {
     let before = machine::cpu(pid)?;
-    let drive = load::drive(load, settings.seconds, folder)?;
+    let drive = load::drive(load, seconds, folder)?;
     let busy = machine::cpu(pid)?.saturating_sub(before);
     Ok(Sample {
         per_second: drive.per_second(),

@@ -20,9 +20,19 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// The JSON body; `null` when the body isn't JSON.
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) raw: String,
+    head: String,
 }
 
 impl Reply {
+    /// The value of a header.
+    pub(crate) fn header(&self, wanted: &str) -> Option<&str> {
+        let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let found = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.trim())
+    }
+
     /// The string at a JSON pointer; fails when the status isn't 2xx or the string is missing.
     pub(crate) fn text(&self, pointer: &str) -> Result<String> {
         if !(200..300).contains(&self.status) {
@@ -94,7 +104,14 @@ impl<'a> Request<'a> {
     fn encode(&self, address: SocketAddr) -> String {
         let body = self.body.map(ToString::to_string).unwrap_or_default();
         let mut text = format!("{} {} HTTP/1.1\r\nHost: {address}\r\n", self.method, self.path);
-        text.push_str("Connection: close\r\nAccept: application/json\r\n");
+        text.push_str("Connection: close\r\n");
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("accept"))
+        {
+            text.push_str("Accept: application/json\r\n");
+        }
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -116,5 +133,7 @@ fn parse(answer: &str) -> Result<Reply> {
     Ok(Reply {
         status: status.parse()?,
         body: serde_json::from_str(body).unwrap_or_default(),
+        raw: body.to_owned(),
+        head: head.to_owned(),
     })
 }

@@ -26,13 +26,13 @@ pub(super) const SETTINGS: [(&str, &str); 3] = [
     ("RATE_LIMIT_USER_MAX_REQUESTS", "1000000000"),
 ];
 
-/// An axum server that does nothing but parse JSON and send it back.
-pub(super) struct Bare {
+/// Another server beside ours, which prints the address that it listens on.
+pub(super) struct Other {
     running: Running,
     base: String,
 }
 
-impl Bare {
+impl Other {
     /// Starts it and reads its address from its first line.
     pub(super) fn start(binary: &Path) -> Result<Self> {
         let mut running = Running::start(Command::new(binary).stdout(Stdio::piped()))?;
@@ -42,7 +42,7 @@ impl Bare {
             .trim()
             .rsplit(' ')
             .next()
-            .context("bare-axum printed no address")?;
+            .with_context(|| format!("{} printed no address", binary.display()))?;
         Ok(Self {
             base: format!("http://{address}"),
             running,
@@ -54,14 +54,39 @@ impl Bare {
         self.running.pid()
     }
 
+    /// Where it is: `http://` and its address.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+}
+
+/// An axum server that does nothing but parse JSON and send it back.
+pub(super) struct Bare(Other);
+
+impl Bare {
+    /// Starts it.
+    pub(super) fn start(binary: &Path) -> Result<Self> {
+        Other::start(binary).map(Self)
+    }
+
+    /// The process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// Where it echoes.
+    pub(super) fn echo_url(&self) -> String {
+        format!("{}/echo", self.0.base())
+    }
+
     /// A request without a body.
     pub(super) fn get(&self) -> Load {
-        load("GET", &self.base, "/health")
+        load("GET", self.0.base(), "/health")
     }
 
     /// The measured call's body, echoed.
     pub(super) fn post(&self) -> Load {
-        calling(load("POST", &self.base, "/echo"), CALL)
+        calling(load("POST", self.0.base(), "/echo"), CALL)
     }
 }
 
@@ -100,6 +125,16 @@ impl Ours {
         self.server.pid()
     }
 
+    /// Where it is: `http://` and its address.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The value of the header `Authorization` by which the account calls.
+    pub(super) fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
     /// The state of the server.
     pub(super) fn health(&self) -> Load {
         load("GET", &self.base, "/health")
@@ -136,9 +171,7 @@ impl Ours {
     }
 
     fn as_bearer(&self, mut request: Load) -> Load {
-        request
-            .headers
-            .push(("Authorization", format!("Bearer {}", self.token)));
+        request.headers.push(("Authorization", self.bearer()));
         request
     }
 }
