@@ -400,7 +400,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "CORS_ORIGIN",
         default: Some("*"),
-        meaning: "Web origins whose pages may call the API, separated by commas; * means any, without browser credentials.",
+        meaning: "Web origins whose pages may call the API, separated by commas; * means any, without browser credentials; /mcp then takes only those of this server's own host names.",
         kind: Kind::Text {
             accepts: "*, or origins such as https://app.example.com separated by commas",
             put: |config, text| parse::origins(text).map(|origins| config.edge.cors_origins = origins),

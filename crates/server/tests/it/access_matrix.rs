@@ -137,6 +137,8 @@ fn matrix() -> Vec<Row> {
         "GET /docs/{file}",
         "GET /setup",
         "GET /setup/style.css",
+        "GET /.well-known/oauth-protected-resource",
+        "GET /.well-known/oauth-protected-resource/mcp",
     ];
     let mut rows: Vec<_> = open.map(|route| row(route, Access::Public)).into();
     rows.push(row("POST /setup", Access::Public).body(json!({})));

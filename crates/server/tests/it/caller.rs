@@ -80,7 +80,9 @@ impl Caller {
 
     /// The key that is sent; empty when none is.
     pub(crate) fn key(&self) -> &str {
-        self.headers.get("x-api-key").map_or("", |key| key.to_str().unwrap())
+        self.headers
+            .get("x-api-key")
+            .map_or("", |key| key.to_str().unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

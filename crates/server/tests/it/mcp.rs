@@ -9,6 +9,7 @@ mod attack;
 mod access;
 mod library;
 mod stdio;
+mod docs;
 
 use serde_json::json;
 
