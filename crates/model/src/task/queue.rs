@@ -147,7 +147,8 @@ pub trait TaskQueue: Send + Sync {
     /// claimed, one is of the priority whose next task has been ready longest, if it has been for 30 s. Within a
     /// priority, owners take turns: a task takes its turn when it becomes ready, one place behind its owner's
     /// task before it, so that the first task of one owner waits for at most one task of each other owner. Within
-    /// owner and priority, what became ready first goes first.
+    /// owner and priority, what became ready first goes first; what is due becomes ready before anything else does,
+    /// also while nothing is claimed, but no more than 256 tasks at once.
     ///
     /// Costs as much as it claims, whatever else is waiting.
     ///

@@ -145,6 +145,28 @@ mod tests {
     }
 
     #[test]
+    fn g09_a_task_of_an_older_store_has_asked_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        let path = Path::new("store");
+        migrate(&connection, path, &MIGRATIONS[..2]).unwrap();
+        connection
+            .execute(
+                "INSERT INTO task (id, kind, status, stage, priority, queue, due_at, attempt, retry_count, max_retries, \
+                 stall_count, max_stalls, unmet, created_at, updated_at, title) \
+                 VALUES (x'00', 1, 0, 1, 1, 1, 0, 0, 0, 3, 0, 3, 0, 0, 0, 'old')",
+                (),
+            )
+            .unwrap();
+        migrate(&connection, path, MIGRATIONS).unwrap();
+        let asked: Option<String> = connection
+            .query_row("SELECT inquiry FROM task WHERE title = 'old'", (), |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(asked, None);
+    }
+
+    #[test]
     fn migrations_done_already_are_not_done_again() {
         let connection = Connection::open_in_memory().unwrap();
         let path = Path::new("store");
