@@ -1,11 +1,13 @@
 //! `cargo xtask clients`: the MCP clients that people use, against our server.
 //!
 //! Each lists the tools and calls some, by token and by API key, in each era that it knows, over HTTP and over standard
-//! input and output. Then tasks are handed in by one client, the server is killed, and others get the results.
+//! input and output. Tasks are handed in by one client, the server is killed, and others get the results; and calls go
+//! on while it is killed again and again.
 
 mod job;
 mod kit;
 mod survival;
+mod restarts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,6 +73,7 @@ pub(crate) fn run(settings: &Clients) -> Result<()> {
     }
     let tools = over_http?;
     let server = survival::check(&kits, &place, server)?;
+    let server = restarts::check(&place, server)?;
     server.stop()?;
     over_pipes(&kits, &place, &tools)?;
     fs::remove_dir_all(&folder)?;
