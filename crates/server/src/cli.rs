@@ -54,7 +54,7 @@ see flags: give secrets as variables or in .env.";
 const STDIO_EXAMPLES: &str = "\
 Example, as an entry of a desktop client's configuration:
   {\"command\": \"mcp-server\", \"args\": [\"stdio\"],
-   \"env\": {\"MCP_SERVER_API_KEY\": \"mcp_...\", \"DATA_DIR\": \"/home/ada/mcp-server/data\"}}
+   \"env\": {\"MCP_SERVER_API_KEY\": \"mcp_...\", \"DATA_DIR\": \"/var/lib/mcp-server\"}}
 
 The caller's key is MCP_SERVER_API_KEY. Nothing but the protocol is written to standard output; the log goes to standard
 error. The embedded store belongs to one process: while a server runs on it, connect to its /mcp instead.";

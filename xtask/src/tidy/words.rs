@@ -17,6 +17,9 @@ const CARGO: [&str; 16] = [
     "metadata", "nextest", "run", "test", "xtask",
 ];
 
+/// What looks like a path here and is a method of the Model Context Protocol.
+const METHODS: [&str; 1] = ["server/discover"];
+
 /// Finds what documents name and the repository doesn't have.
 pub(super) fn violations(sources: &[Source]) -> Vec<String> {
     let mut found = Vec::new();
@@ -53,6 +56,9 @@ fn as_path(span: &str, sources: &[Source]) -> Option<String> {
     let is_plain = text
         .chars()
         .all(|letter| code::is_name(letter) || "./-".contains(letter));
+    if METHODS.contains(&text) {
+        return None;
+    }
     if !is_plain || text.is_empty() || text.starts_with('/') || text.starts_with("target/") {
         return None;
     }
