@@ -1,8 +1,13 @@
 //! Ways for processes to share limits: one folder for each, behind the ports of `model`.
 //!
-//! `local` keeps everything in this process. What is kept here may be lost at any time: then callers are
-//! given more than their quota for a while, never less.
+//! `local` keeps everything in this process, `redis` on a server that processes share. What is kept here may
+//! be lost at any time: then callers are given more than their quota for a while, never less.
 
+mod rate;
 mod local;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use local::LocalRateLimiter;
+#[cfg(feature = "redis")]
+pub use redis::{RedisBackplane, RedisOptions, RedisStatus};

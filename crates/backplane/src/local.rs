@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use model::{Decision, LimitKey, Quota, RateLimiter, Result, Timestamp};
 use parking_lot::Mutex;
 
-use self::{bucket::Rate, shard::Shard};
+use self::shard::Shard;
+use crate::rate::Rate;
 
 /// Counts requests in this process, by the generic cell rate algorithm in exact integers.
 ///

@@ -7,7 +7,8 @@ use std::{
 
 use model::{Decision, LimitKey, Timestamp};
 
-use super::bucket::{Bucket, Rate};
+use super::bucket::Bucket;
+use crate::rate::Rate;
 
 /// A bounded table of buckets.
 #[derive(Debug)]

@@ -1,0 +1,71 @@
+//! What a connection to Redis is told.
+
+use std::{fmt, time::Duration};
+
+use model::{Error, Result};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo as _};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+/// Where the Redis server is, and how long it may take.
+#[derive(Clone)]
+pub struct RedisOptions {
+    /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS with a certificate that this
+    /// machine trusts.
+    pub url: String,
+    /// Goes before a password in the URL.
+    pub password: Option<String>,
+    /// What every key begins with, so that several installations can use one database; `mcp:` by default.
+    pub key_prefix: String,
+    /// How long an answer may take before Redis counts as away; 250 ms by default, a thousand times what it
+    /// takes in the same room.
+    pub response_limit: Duration,
+    /// How long a connection may take to come about, with TLS and password; 2 s by default.
+    pub connect_limit: Duration,
+}
+
+impl RedisOptions {
+    /// Takes a server's URL, and the defaults for everything else.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            password: None,
+            key_prefix: "mcp:".to_owned(),
+            response_limit: Duration::from_millis(250),
+            connect_limit: Duration::from_secs(2),
+        }
+    }
+
+    /// A client for that server, which isn't connected yet.
+    pub(super) fn client(&self) -> Result<Client> {
+        let refused = |reason: redis::RedisError| Error::invalid("REDIS_URL", reason.to_string());
+        let info = self.url.as_str().into_connection_info().map_err(refused)?;
+        let mut settings = info.redis_settings().clone();
+        if let Some(password) = &self.password {
+            settings = settings.set_password(password);
+        }
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            choose_cryptography();
+        }
+        Client::open(info.set_redis_settings(settings)).map_err(refused)
+    }
+}
+
+/// Lets TLS use what everything else here uses, unless the process has chosen already.
+fn choose_cryptography() {
+    if CryptoProvider::get_default().is_none() {
+        // Fails only when another thread has chosen meanwhile.
+        aws_lc_rs::default_provider().install_default().ok();
+    }
+}
+
+impl fmt::Debug for RedisOptions {
+    /// Leaves out the URL and the password: either may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("key_prefix", &self.key_prefix)
+            .field("response_limit", &self.response_limit)
+            .field("connect_limit", &self.connect_limit)
+            .finish_non_exhaustive()
+    }
+}
