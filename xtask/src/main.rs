@@ -10,6 +10,7 @@ mod process;
 mod install;
 mod request;
 mod subject;
+mod services;
 mod documents;
 mod spoken;
 mod fuzz_api;
@@ -40,6 +41,8 @@ struct Cli {
 enum Command {
     /// Get whatever the tests need and run them all
     Test(suite::Test),
+    /// Get and start a MongoDB and a Redis server on private ports, until Ctrl-C or beside a command
+    Services(services::Settings),
     /// Fuzz the debug server from its OpenAPI document, as a stranger and as each role
     FuzzApi(fuzz_api::FuzzApi),
     /// Run the official conformance suite of the Model Context Protocol against the debug server
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<()> {
     match command {
         Command::Test(settings) => suite::run(settings),
+        Command::Services(settings) => services::run(settings),
         Command::FuzzApi(settings) => fuzz_api::run(settings),
         Command::Conformance(settings) => conformance::run(settings),
         Command::Clients(settings) => clients::run(settings),
