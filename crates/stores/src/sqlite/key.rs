@@ -15,9 +15,10 @@ use super::{
     activity::note_activity,
     column::{Id, Json, Moment, Text, from_count, to_count},
     failure::Outcome,
-    paging::{Selection, to_page},
+    paging::Selection,
     user::{COLUMNS as USER_COLUMNS, read_user},
 };
+use crate::paging::to_page;
 
 /// How many revoked or expired keys of one owner are kept.
 const MAX_DEAD_KEYS: u32 = 100;

@@ -11,8 +11,9 @@ use rusqlite::{
 use super::{
     column::{Id, Moment, to_count},
     failure::Outcome,
-    paging::{Selection, to_page},
+    paging::Selection,
 };
+use crate::paging::to_page;
 
 /// How many security events of one account are kept.
 const MAX_EVENTS: u32 = 1000;

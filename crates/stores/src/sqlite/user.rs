@@ -14,11 +14,12 @@ use serde_json::{Map, Value};
 
 use super::{
     SqliteStore,
-    column::{Id, Json, Moment, Text, to_json_text},
+    column::{Id, Json, Moment, Text},
     failure::Outcome,
     security::keep_event,
     session::{forget_failures, remove_sessions},
 };
+use crate::json::to_json_text;
 
 /// The columns of an account, in the order in which they are read.
 pub(super) const COLUMNS: &str = "user.id, user.email, user.username, user.role, user.is_active, \

@@ -7,11 +7,14 @@ use super::{
     row::{COLUMNS, find_fitting, read_fitting},
     span::{IN_SPAN, Span},
 };
-use crate::sqlite::{
-    column::{Id, to_count},
-    failure::Outcome,
-    ledger::Skew,
-    paging::{Filling, Selection},
+use crate::{
+    paging::Filling,
+    sqlite::{
+        column::{Id, to_count},
+        failure::Outcome,
+        ledger::Skew,
+        paging::Selection,
+    },
 };
 
 /// How many series a list takes apart at most; beyond, it looks through the history instead.

@@ -9,10 +9,13 @@ use model::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::row::read_series;
-use crate::sqlite::{
-    column::{Id, Moment, to_json_text},
-    failure::{Fault, Outcome},
-    ledger::{Entry, Ledger, Series, to_micros},
+use crate::{
+    json::to_json_text,
+    sqlite::{
+        column::{Id, Moment},
+        failure::{Fault, Outcome},
+        ledger::{Entry, Ledger, Series, to_micros},
+    },
 };
 
 /// What an ended execution has that a running one hasn't, as it stands in columns.

@@ -11,10 +11,12 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
-use crate::sqlite::{
-    column::{Id, Json, Moment, Text, to_count},
-    ledger::Series,
+use crate::{
     paging::Filling,
+    sqlite::{
+        column::{Id, Json, Moment, Text, to_count},
+        ledger::Series,
+    },
 };
 
 /// The columns of an execution `e` with its series `s`, in the order in which they are read.

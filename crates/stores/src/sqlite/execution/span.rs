@@ -3,7 +3,10 @@
 use model::{Direction, ExecutionFilter, PageRequest, SortValue, Timestamp};
 use rusqlite::ToSql;
 
-use crate::sqlite::{failure::Outcome, ledger::Skew, paging::foreign_position};
+use crate::{
+    paging::foreign_position,
+    sqlite::{failure::Outcome, ledger::Skew},
+};
 
 /// How a statement over executions `e` says that a row lies in a [`Span`]; takes places 1 to 6.
 ///

@@ -13,11 +13,14 @@ use super::{
     steer::{Own, reread},
     submit::to_tags_text,
 };
-use crate::sqlite::{
-    SqliteStore,
-    column::{Moment, from_count, to_json_text},
-    failure::Outcome,
-    ledger::Ledger,
+use crate::{
+    json::to_json_text,
+    sqlite::{
+        SqliteStore,
+        column::{Moment, from_count},
+        failure::Outcome,
+        ledger::Ledger,
+    },
 };
 
 /// Changes a task as named.

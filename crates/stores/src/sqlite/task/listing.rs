@@ -6,10 +6,13 @@ use model::{
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use super::row::find;
-use crate::sqlite::{
-    column::{Id, Status, Urgency, to_count},
-    failure::Outcome,
-    paging::{Filling, Selection, foreign_position, to_page},
+use crate::{
+    paging::{Filling, foreign_position, to_page},
+    sqlite::{
+        column::{Id, Status, Urgency, to_count},
+        failure::Outcome,
+        paging::Selection,
+    },
 };
 
 /// How many tasks that are scheduled for a time are sorted at most; of more, those that fit are looked for by id.

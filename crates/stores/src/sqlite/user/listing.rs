@@ -4,10 +4,9 @@ use model::{Page, PageRequest, Position, SortValue, User, UserFilter, UserSort};
 use rusqlite::{Connection, params_from_iter};
 
 use super::{COLUMNS, read_user};
-use crate::sqlite::{
-    column::to_count,
-    failure::Outcome,
-    paging::{Selection, to_page},
+use crate::{
+    paging::to_page,
+    sqlite::{column::to_count, failure::Outcome, paging::Selection},
 };
 
 /// Lists accounts.

@@ -12,14 +12,17 @@ use super::{
     Added,
     check::{Batch, Wish, taken_id},
 };
-use crate::sqlite::{
-    column::{Id, Kind, Moment, Urgency, from_count, to_json_text},
-    failure::{Fault, Outcome},
-    lanes::{Place, Sort},
-    ledger::Ledger,
-    task::{
-        place::{place_of, promote_due},
-        row::{self, COLUMNS, RawTask},
+use crate::{
+    json::to_json_text,
+    sqlite::{
+        column::{Id, Kind, Moment, Urgency, from_count},
+        failure::{Fault, Outcome},
+        lanes::{Place, Sort},
+        ledger::Ledger,
+        task::{
+            place::{place_of, promote_due},
+            row::{self, COLUMNS, RawTask},
+        },
     },
 };
 
