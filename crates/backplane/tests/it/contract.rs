@@ -1,4 +1,5 @@
-//! What every rate limiter does, whoever counts. Another one joins by one more line at the end.
+//! What every rate limiter does, whoever counts. Another one joins by one more line at the end; where it can't
+//! be had, it says so and is left out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -128,16 +129,19 @@ async fn requests_at_one_instant_from_many_tasks_never_exceed_the_quota(limiter:
 }
 
 macro_rules! contract {
-    ($limiter:ident, $make:expr; $($promise:ident)*) => {
+    ($(#[$condition:meta])? $limiter:ident, $make:expr; $($promise:ident)*) => {
+        $(#[$condition])?
         mod $limiter {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $promise() {
-                super::$promise($make).await;
+                if let Some(limiter) = $make {
+                    super::$promise(limiter).await;
+                }
             })*
         }
     };
-    ($($limiter:ident: $make:expr;)*) => {$(
-        contract! { $limiter, $make;
+    ($($(#[$condition:meta])? $limiter:ident: $make:expr;)*) => {$(
+        contract! { $(#[$condition])? $limiter, $make;
             d01_one_request_more_than_the_quota_is_refused
             d01_the_next_window_works_again
             each_decision_says_what_is_left_and_when_it_is_whole_again
@@ -153,5 +157,7 @@ macro_rules! contract {
 }
 
 contract! {
-    local: std::sync::Arc::new(backplane::LocalRateLimiter::default());
+    local: Some(std::sync::Arc::new(backplane::LocalRateLimiter::default()));
+    #[cfg(feature = "redis")]
+    redis: crate::redis::limiter().await;
 }

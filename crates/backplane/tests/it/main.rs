@@ -1,7 +1,9 @@
-//! What every way of counting promises, and what the local one promises besides.
+//! What every way of counting promises, and what each one promises besides.
 
 #![cfg(test)]
 
 mod fixture;
+#[cfg(feature = "redis")]
+mod redis;
 mod contract;
 mod local;
