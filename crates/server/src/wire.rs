@@ -24,6 +24,9 @@ pub struct Wired {
     pub warnings: Vec<String>,
 }
 
+/// Puts something around a store.
+pub type AroundStore = fn(Arc<dyn Store>) -> Arc<dyn Store>;
+
 /// What a binary adds to the product: fixtures of tests and benchmarks.
 #[derive(Clone, Default)]
 pub struct Extras {
@@ -32,7 +35,7 @@ pub struct Extras {
     /// The plugin whose tools and prompts MCP clients see under their own names, without the plugin's before them.
     pub bare_tools: Option<PluginName>,
     /// Puts something around the store.
-    pub around_store: Option<fn(Arc<dyn Store>) -> Arc<dyn Store>>,
+    pub around_store: Option<AroundStore>,
 }
 
 impl From<Vec<Arc<dyn Runtime>>> for Extras {

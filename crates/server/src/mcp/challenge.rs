@@ -14,10 +14,8 @@ pub(super) fn refuse(failure: Failure, place: &Place<'_>) -> Failure {
     if failure.error().kind() != ErrorKind::Unauthenticated {
         return failure;
     }
-    let error = match failure.error().code() {
-        ErrorCode::InvalidToken => "error=\"invalid_token\", ",
-        _ => "",
-    };
+    let is_wrong = failure.error().code() == ErrorCode::InvalidToken;
+    let error = if is_wrong { "error=\"invalid_token\", " } else { "" };
     let metadata = metadata(place);
     let text = format!("Bearer {error}resource_metadata=\"{metadata}\", scope=\"{USUAL_SCOPES}\"");
     challenged(failure, &text)

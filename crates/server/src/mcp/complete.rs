@@ -58,10 +58,10 @@ fn unknown() -> RpcError {
     RpcError::invalid_params("ref names no prompt and no resource template that is listed")
 }
 
-fn texts(values: Map<String, Value>) -> BTreeMap<String, String> {
-    let texts = values.into_iter().filter_map(|(name, value)| match value {
-        Value::String(text) => Some((name, text)),
-        _ => None,
-    });
+/// The values that are texts: arguments of prompts and patterns always are.
+pub(super) fn texts(values: Map<String, Value>) -> BTreeMap<String, String> {
+    let texts = values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())));
     texts.collect()
 }

@@ -1,5 +1,7 @@
 //! `/mcp` over HTTP.
 
+use std::time::Duration;
+
 use axum::{
     Extension, Router,
     body::Body,
@@ -29,6 +31,9 @@ use crate::{
 /// The path.
 pub const PATH: &str = "/mcp";
 
+/// How much longer than others a request may take.
+const LONGEST_CALL: Duration = Duration::from_secs(60);
+
 /// The route of the protocol, behind the same guard and limits as all others.
 ///
 /// # Errors
@@ -53,7 +58,10 @@ async fn serve(
 
 async fn answer(state: &AppState, service: &McpService<Door>, request: Request) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
-    let peer = RequestContext::of(&parts)?.peer();
+    let context = RequestContext::of(&parts)?;
+    let peer = context.peer();
+    // A call has a limit of its own, and a client may ask to wait for a task.
+    context.note_wait(LONGEST_CALL);
     let place = Place::of(&parts.uri, &parts.headers, peer, state.edge());
     let admitted = TokenOrKey::from_request_parts(&mut parts, state).await;
     let TokenOrKey(principal) = admitted.map_err(|failure| challenge::refuse(failure, &place))?;

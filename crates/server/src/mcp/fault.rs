@@ -90,23 +90,23 @@ fn argument(path: &str) -> &str {
 }
 
 fn facts(error: &Error) -> serde_json::Value {
-    let mut facts = json!({ "code": error.code() });
-    if let Some(wait) = error.wait() {
-        facts["retryAfterMs"] = json!(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    match error.wait() {
+        Some(wait) => {
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            json!({ "code": error.code(), "retryAfterMs": millis })
+        }
+        None => json!({ "code": error.code() }),
     }
-    facts
 }
 
 /// Writes what someone must act on to the log, with its causes.
 fn log(error: &Error) {
     let code = error.code().as_str();
     let cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    match error.kind() {
-        ErrorKind::Bug => tracing::error!(code, cause, "an MCP request failed by a defect"),
-        ErrorKind::Unavailable if error.code() != ErrorCode::Overloaded => {
-            tracing::warn!(code, cause, "an MCP request could not be served");
-        }
-        _ => {}
+    if error.kind() == ErrorKind::Bug {
+        tracing::error!(code, cause, "an MCP request failed by a defect");
+    } else if error.kind() == ErrorKind::Unavailable && error.code() != ErrorCode::Overloaded {
+        tracing::warn!(code, cause, "an MCP request could not be served");
     }
 }
 

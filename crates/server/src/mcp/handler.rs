@@ -49,6 +49,9 @@ impl Handler for Door {
     }
 
     async fn call_tool(&self, context: &Context<Caller>, call: ToolCall) -> Answer<ToolReply> {
+        if let Some(trace_parent) = &context.trace_parent {
+            tracing::debug!(trace_parent, "a tool is called within a trace");
+        }
         tool::call(self, context, call).await
     }
 

@@ -1,12 +1,12 @@
 //! Changes as they happen: of tasks, and of the resources that show them.
 
-use std::time::Duration;
+use std::{future, time::Duration};
 
 use engine::TaskWatch;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use model::{ErrorKind, TaskId};
 use protocol::{Change, Changes, Context, RpcError, SubscriptionFilter};
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::{caller::Caller, door::Door, fault::request_error, resource::OwnAddress, task::TaskGlass};
 
@@ -65,7 +65,7 @@ pub(super) async fn listen(
     };
     // Nothing more may come, but that isn't the end.
     watched.push(stream::pending().boxed());
-    let changes = stream::select_all(watched).take_until(sleep(LONGEST));
+    let changes = stream::select_all(watched).take_until(timeout(LONGEST, future::pending::<()>()));
     Ok((honoured, Box::pin(changes)))
 }
 

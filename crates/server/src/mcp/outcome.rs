@@ -18,10 +18,7 @@ pub(super) fn result_of(form: ResultForm, value: Value) -> ToolResult {
 
 /// A value both as text, for models, and as it is, for programs.
 fn plain(value: Value) -> ToolResult {
-    let text = match &value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     ToolResult {
         content: vec![Content::text(text)],
         structured: Some(value).filter(|value| !value.is_null()),

@@ -6,10 +6,10 @@ use protocol::{
     Cached, Content, Context, Listed, Page, Prompt, PromptArgument, PromptCall, PromptMessage, PromptResult,
     Reply, RpcError,
 };
-use serde_json::Value;
 
 use super::{
     caller::Caller,
+    complete::texts,
     door::Door,
     fault::request_error,
     page::page,
@@ -51,13 +51,6 @@ pub(super) async fn get(
     let (plugin, prompt) = door.names().find_prompt(&call.name).ok_or_else(unknown)?;
     let caller = &context.caller;
     caller.require(&[Permission::ExecutePlugin(plugin.clone())])?;
-    let arguments = call
-        .arguments
-        .into_iter()
-        .filter_map(|(name, value)| match value {
-            Value::String(text) => Some((name, text)),
-            _ => None,
-        });
     let (given, note) = question::taken(call.answers);
     let state = match note {
         Note::OfPlugin(notes) => notes,
@@ -66,7 +59,7 @@ pub(super) async fn get(
     let request = PromptRequest {
         plugin,
         prompt,
-        arguments: arguments.collect(),
+        arguments: texts(call.arguments),
         answers: Answers { given, state },
     };
     let filled = door.engine().fill_prompt(caller.principal(), request).await;

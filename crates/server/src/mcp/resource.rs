@@ -76,7 +76,12 @@ pub(super) async fn read(
     let caller = &context.caller;
     if let Some(address) = OwnAddress::parse(&call.uri) {
         let value = address.read(door, caller).await?;
-        let part = json!({ "uri": call.uri, "mimeType": "application/json", "text": value.to_string() });
+        let texts = [
+            ("uri", call.uri),
+            ("mimeType", own::JSON.to_owned()),
+            ("text", value.to_string()),
+        ];
+        let part = object_of(texts);
         return Ok(Reply::Done(momentary(vec![part])));
     }
     let (given, note) = question::taken(call.answers);
@@ -96,39 +101,36 @@ pub(super) async fn read(
 }
 
 /// What is so now, and may be otherwise in a moment.
-fn momentary(parts: Vec<Value>) -> Cached<ResourceContents> {
-    let contents: Vec<Map<String, Value>> = parts
-        .into_iter()
-        .filter_map(|part| match part {
-            Value::Object(part) => Some(part),
-            _ => None,
-        })
-        .collect();
+fn momentary(parts: Vec<Map<String, Value>>) -> Cached<ResourceContents> {
     Cached {
-        value: ResourceContents { contents },
+        value: ResourceContents { contents: parts },
         fresh_for: Duration::ZERO,
         scope: CacheScope::Private,
     }
 }
 
-fn part(part: ResourcePart) -> Value {
-    let mut shown = json!({ "uri": part.uri });
-    if let Some(mime_type) = part.mime_type {
-        shown["mimeType"] = json!(mime_type);
-    }
-    match part.body {
-        ResourceBody::Text(text) => shown["text"] = json!(text),
-        ResourceBody::Blob(bytes) => shown["blob"] = json!(STANDARD.encode(bytes)),
-    }
-    shown
+fn part(part: ResourcePart) -> Map<String, Value> {
+    let body = match part.body {
+        ResourceBody::Text(text) => ("text", text),
+        ResourceBody::Blob(bytes) => ("blob", STANDARD.encode(bytes)),
+    };
+    let mime_type = part.mime_type.map(|name| ("mimeType", name));
+    object_of([("uri", part.uri)].into_iter().chain(mime_type).chain([body]))
+}
+
+fn object_of<'k>(texts: impl IntoIterator<Item = (&'k str, String)>) -> Map<String, Value> {
+    let entries = texts.into_iter();
+    entries
+        .map(|(key, text)| (key.to_owned(), Value::String(text)))
+        .collect()
 }
 
 /// What isn't there and what the caller may not see are not told apart.
 fn refusal(error: &Error, uri: &str) -> RpcError {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::Forbidden => not_found(uri),
-        _ => request_error(error),
+    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Forbidden) {
+        return not_found(uri);
     }
+    request_error(error)
 }
 
 fn not_found(uri: &str) -> RpcError {

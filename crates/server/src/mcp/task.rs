@@ -110,24 +110,20 @@ impl TaskGlass {
     /// A task with what its status brings; `None` for one that no tool's call became: a to-do, or a recurring one.
     pub(super) fn state_of(&self, mut task: Task) -> Option<TaskState> {
         let handle = self.handle_of(&task)?;
-        let questions = match handle.status {
-            TaskStatus::InputRequired => open_questions(&task),
-            _ => Questions::default(),
-        };
-        let error = match handle.status {
-            TaskStatus::Failed => Some(request_failure(&task)),
-            _ => None,
-        };
-        let result = match handle.status {
-            TaskStatus::Completed => Some(self.ending(&mut task)),
-            _ => None,
-        };
-        Some(TaskState {
+        let status = handle.status;
+        let mut state = TaskState {
             handle,
-            questions,
-            result,
-            error,
-        })
+            questions: Questions::default(),
+            result: None,
+            error: None,
+        };
+        match status {
+            TaskStatus::InputRequired => state.questions = open_questions(&task),
+            TaskStatus::Completed => state.result = Some(self.ending(&mut task)),
+            TaskStatus::Failed => state.error = Some(request_failure(&task)),
+            TaskStatus::Working | TaskStatus::Cancelled => {}
+        }
+        Some(state)
     }
 
     /// What every answer says of a task; `None` as for [`Self::state_of`].

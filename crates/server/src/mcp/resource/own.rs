@@ -16,7 +16,7 @@ use crate::{
 
 /// The scheme of what is this server's own.
 const SCHEME: &str = "mcp-server://";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// How many tasks, and how many calls, the list shows.
 const SHOWN: u16 = 25;
@@ -95,9 +95,11 @@ impl OwnAddress {
 
     /// What is there, as the REST interface shows it.
     pub(super) async fn read(self, door: &Door, caller: &Caller) -> Result<Value, RpcError> {
-        let refusal = |error: Error| match error.kind() {
-            ErrorKind::NotFound => self.not_found(),
-            _ => request_error(&error),
+        let refusal = |error: Error| {
+            if error.kind() == ErrorKind::NotFound {
+                return self.not_found();
+            }
+            request_error(&error)
         };
         match self {
             Self::Execution(Some(id)) => {

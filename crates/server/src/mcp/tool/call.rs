@@ -148,10 +148,11 @@ async fn resume(
     }
     let takes_tasks = context.capabilities.takes_tasks();
     let patience = if takes_tasks { THRESHOLD } else { LAST_WAIT };
-    match await_task(door, caller, id, patience).await? {
-        ToolReply::Task(_) if !takes_tasks => Err(needs_tasks()),
-        reply => Ok(reply),
+    let reply = await_task(door, caller, id, patience).await?;
+    if matches!(reply, ToolReply::Task(_)) && !takes_tasks {
+        return Err(needs_tasks());
     }
+    Ok(reply)
 }
 
 /// What a task has come to after a while: its result, what it asks, or the task itself.
