@@ -16,6 +16,10 @@ run *args:
 test *args:
     cargo xtask test {{args}}
 
+# A MongoDB and a Redis server to test against, until Ctrl-C or beside a command: just services -- COMMAND
+services *args:
+    cargo xtask services {{args}}
+
 # The tests of one crate, quickly
 crate name:
     cargo nextest run -p {{name}}
@@ -23,11 +27,11 @@ crate name:
 # Format, then check lints as CI does
 lint:
     cargo fmt --all
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --features backplane/redis -- -D warnings
 
 # The documentation of the code, every warning an error
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --features backplane/redis
 
 # Rules for sources and documents that the compiler can't see
 tidy:

@@ -351,6 +351,7 @@ pub(crate) fn debug_server() -> Result<PathBuf> {
 pub(crate) fn debug_program(name: &str) -> Result<PathBuf> {
     let mut build = process::cargo();
     build.args(["build", "--quiet", "--workspace", "--bins", "--tests"]);
+    build.args(process::FEATURES);
     process::run(&mut build, BUILD_LIMIT)?;
     built("debug", name)
 }

@@ -162,6 +162,9 @@ pub(crate) fn is_installed(program: &str) -> bool {
     quiet.is_ok()
 }
 
+/// The features that everything is built and tested with, so that nothing is compiled twice.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "backplane/redis"];
+
 /// Cargo, started at the root of the repository, where the toolchain of the project is chosen.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new("cargo");

@@ -10,6 +10,7 @@ use crate::chaos::Chaos;
 use crate::clients::Clients;
 use crate::conformance::Conformance;
 use crate::fuzz_api::FuzzApi;
+use crate::services::{Services, Wanted};
 use crate::{chaos, clients, conformance, fuzz_api, install, process, say, spoken};
 
 /// What the test command is told.
@@ -21,6 +22,8 @@ pub(crate) struct Test {
     /// Run every test even after one has failed, and treat a missing tool as a failure (set in CI)
     #[arg(long, env = "CI", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     ci: bool,
+    #[command(flatten)]
+    services: Wanted,
     #[command(flatten)]
     fuzz: FuzzApi,
 }
@@ -100,7 +103,21 @@ fn section(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Runs them beside a MongoDB and a Redis server; without these, what needs them says that it is skipped.
 fn tests(settings: &Test, tally: &Tally) -> Result<()> {
+    let mut services = None;
+    can_be_had(settings, "MongoDB and Redis", || {
+        services = Some(Services::start(&settings.services)?);
+        Ok(())
+    })?;
+    let mut command = test_command(settings);
+    if let Some(services) = &services {
+        command.envs(services.variables.iter().cloned());
+    }
+    counted(command, tally)
+}
+
+fn test_command(settings: &Test) -> Command {
     if process::is_installed("cargo-nextest") {
         let profile = if settings.ci { "ci" } else { "default" };
         let words = [
@@ -112,18 +129,18 @@ fn tests(settings: &Test, tally: &Tally) -> Result<()> {
             "--color",
             "never",
         ];
-        return counted(cargo(settings, &words), tally);
+        return cargo(settings, &words);
     }
     let mut command = cargo(settings, &["test", "--workspace", "--lib", "--bins", "--tests"]);
     if settings.ci {
         command.arg("--no-fail-fast");
     }
-    counted(command, tally)
+    command
 }
 
 fn cargo(settings: &Test, words: &[&str]) -> Command {
     let mut command = process::cargo();
-    command.args(words);
+    command.args(words).args(process::FEATURES);
     if settings.ci {
         command.arg("--locked");
     }

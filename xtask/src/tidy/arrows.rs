@@ -27,7 +27,7 @@ const OURS: [(&str, &[&str], &[&str]); 10] = [
 ];
 
 /// The only packages that may depend on a foreign library, tests apart.
-const FOREIGN: [(&str, &[&str]); 30] = [
+const FOREIGN: [(&str, &[&str]); 32] = [
     (
         "tokio",
         &[
@@ -63,7 +63,9 @@ const FOREIGN: [(&str, &[&str]); 30] = [
     ("anyhow", &["mcp-server", "xtask"]),
     ("rusqlite", &["stores", "bench"]),
     ("reqwest", &["runtimes"]),
-    ("rustls", &["runtimes"]),
+    ("rustls", &["runtimes", "backplane"]),
+    ("mongodb", &["stores"]),
+    ("redis", &["backplane"]),
     ("jsonwebtoken", &["engine"]),
     ("jsonschema", &["engine"]),
     ("bcrypt", &["engine", "bench"]),

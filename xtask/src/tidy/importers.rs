@@ -14,11 +14,31 @@ struct Rule {
 
 const ANY: usize = usize::MAX;
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     Rule {
         name: "rusqlite",
         area: "crates/",
         homes: &["crates/stores/src/sqlite.rs", "crates/stores/src/sqlite/"],
+        most_files: ANY,
+    },
+    Rule {
+        name: "mongodb",
+        area: "crates/",
+        homes: &[
+            "crates/stores/src/lib.rs",
+            "crates/stores/src/mongodb.rs",
+            "crates/stores/src/mongodb/",
+        ],
+        most_files: ANY,
+    },
+    Rule {
+        name: "redis",
+        area: "crates/",
+        homes: &[
+            "crates/backplane/src/lib.rs",
+            "crates/backplane/src/redis.rs",
+            "crates/backplane/src/redis/",
+        ],
         most_files: ANY,
     },
     Rule {
