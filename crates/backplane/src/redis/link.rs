@@ -147,7 +147,7 @@ impl Link {
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_limit))
-            .set_response_timeout(Some(self.connect_limit))
+            .set_response_timeout(None)
             .set_pipeline_buffer_size(Self::WAITING);
         let opening = self
             .client
