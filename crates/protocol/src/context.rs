@@ -117,6 +117,12 @@ impl Outbox {
         self.wants_progress
     }
 
+    /// Tells whether the client hears any log message at all.
+    #[must_use]
+    pub fn wants_logs(&self) -> bool {
+        self.sender.is_some() && self.least_level.is_some()
+    }
+
     /// Says how far the work has come.
     pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<String>) {
         if self.wants_progress {

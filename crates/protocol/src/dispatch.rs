@@ -45,6 +45,17 @@ pub(crate) enum Outcome {
     Asks(Questions),
 }
 
+/// What a resource holds, as it stands in a result; up to several megabytes, so it is written as it is.
+#[derive(Serialize)]
+struct ContentsBody {
+    contents: Vec<Map<String, Value>>,
+}
+
+#[derive(Serialize)]
+struct CompletionBody {
+    completion: Completion,
+}
+
 /// Calls the handler. What belongs to sessions and streams is not served here: `initialize`, `logging/setLevel`,
 /// `resources/subscribe`, `resources/unsubscribe` and `subscriptions/listen` are no methods to this function.
 pub(crate) async fn dispatch<H: Handler>(
@@ -152,7 +163,9 @@ async fn read_resource<H: Handler>(
             } else {
                 Freshness::of(&cached)
             };
-            let body = json!({ "contents": cached.value.contents });
+            let body = ContentsBody {
+                contents: cached.value.contents,
+            };
             renderer(shared, context)
                 .cached(body, freshness)
                 .map(Outcome::Done)
@@ -229,7 +242,7 @@ async fn complete<H: Handler>(
         completion.values.truncate(MAX_SUGGESTIONS);
         completion.has_more = true;
     }
-    let body = json!({ "completion": completion });
+    let body = CompletionBody { completion };
     renderer(shared, context).complete(body).map(Outcome::Done)
 }
 

@@ -1,6 +1,5 @@
 //! Streamable HTTP: one address, where every message comes with a POST of its own.
 
-mod answer;
 mod headers;
 mod sse;
 mod stateless;

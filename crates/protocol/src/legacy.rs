@@ -1,7 +1,7 @@
 //! The older revisions over HTTP: sessions that begin with `initialize`, and streams that can be resumed.
 
 mod session;
-mod event;
+mod event_id;
 mod ask;
 mod call;
 mod batch;
@@ -13,13 +13,15 @@ mod exchange;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as Verb, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method as Verb, Response, StatusCode, request::Parts};
 
 use crate::{
+    accepted::Accepted,
+    answer,
     body::Body,
     error::{ErrorCode, RpcError},
     handler::Handler,
-    jsonrpc::{self, Id, Message, Request, error_message, result_message},
+    jsonrpc::{self, Id, Message, Request, result_message},
     listeners::Crowded,
     revision::Revision,
     sessions::{ClientAnswer, Weight},
@@ -59,13 +61,7 @@ pub(crate) async fn handle<H: Handler>(
         Verb::POST => post(shared, caller, &parts.headers, &body).await,
         Verb::GET => get(shared, caller, &parts.headers).await,
         Verb::DELETE => delete(shared, caller, &parts.headers).await,
-        _ => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            let allowed = HeaderValue::from_static("GET, POST, DELETE");
-            response.headers_mut().insert(header::ALLOW, allowed);
-            Ok(response)
-        }
+        _ => Ok(answer::verb_not_allowed("GET, POST, DELETE")),
     };
     answered.unwrap_or_else(|refused| refused.into_response())
 }
@@ -92,51 +88,12 @@ impl Refused {
     }
 
     fn into_response(self) -> Response<Body> {
-        let message = error_message(self.id.as_ref(), &self.error, Revision::LATEST_WITH_SESSIONS);
-        json(self.status, message)
-    }
-}
-
-/// A response of one JSON text.
-fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::full(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    let never = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, never);
-    response
-}
-
-fn taken() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
-/// In which forms a client takes a response.
-#[derive(Clone, Copy)]
-struct Accepted {
-    json: bool,
-    streams: bool,
-}
-
-impl Accepted {
-    /// Reads `Accept`; a client that says nothing takes everything.
-    fn read(headers: &HeaderMap) -> Self {
-        let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
-        let mut accepted = Self {
-            json: accepts.peek().is_none(),
-            streams: accepts.peek().is_none(),
-        };
-        let kinds = accepts.flat_map(|accept| accept.to_str().unwrap_or_default().split(','));
-        for kind in kinds {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            let is = |names: [&str; 3]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
-            accepted.json |= is(["application/json", "application/*", "*/*"]);
-            accepted.streams |= is(["text/event-stream", "text/*", "*/*"]);
-        }
-        accepted
+        answer::refused(
+            self.status,
+            self.id.as_ref(),
+            &self.error,
+            Revision::LATEST_WITH_SESSIONS,
+        )
     }
 }
 
@@ -207,7 +164,7 @@ async fn post<H: Handler>(
                 id: None,
                 error: Box::new(error),
             })?;
-            Ok(taken())
+            Ok(answer::taken())
         }
     }
 }
@@ -220,8 +177,13 @@ fn begin<H: Handler>(
     let (session, result) = match initialize(shared, &request.params) {
         Ok(begun) => begun,
         Err(error) => {
-            let message = error_message(Some(&request.id), &error, Revision::LATEST_WITH_SESSIONS);
-            return Ok(json(StatusCode::OK, message));
+            let revision = Revision::LATEST_WITH_SESSIONS;
+            return Ok(answer::refused(
+                StatusCode::OK,
+                Some(&request.id),
+                &error,
+                revision,
+            ));
         }
     };
     let principal = shared.handler.principal_of(caller);
@@ -232,7 +194,7 @@ fn begin<H: Handler>(
         id: Some(request.id.clone()),
         error: Box::new(RpcError::internal()),
     })?;
-    let mut response = json(StatusCode::OK, result_message(&request.id, &result));
+    let mut response = answer::json(StatusCode::OK, result_message(&request.id, &result));
     response.headers_mut().insert(SESSION_ID, id);
     Ok(response)
 }
@@ -277,7 +239,7 @@ async fn get<H: Handler>(
     caller: H::Caller,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refused> {
-    if !Accepted::read(headers).streams {
+    if !Accepted::read(headers).stream {
         let message = "accept `text/event-stream`";
         return Err(Refused::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -288,14 +250,14 @@ async fn get<H: Handler>(
     let desk = enter(shared, caller, headers).await?;
     if let Some(seen) = headers.get(LAST_EVENT_ID).filter(|seen| !seen.is_empty()) {
         let seen = seen.to_str().ok();
-        let seen = seen.and_then(|seen| event::parse_event_id(desk.session.key, seen));
+        let seen = seen.and_then(|seen| event_id::parse(desk.session.key, seen));
         let resumed = match seen {
             Some((stream, seen)) => replay::follow(shared, stream, seen, None).await,
             None => None,
         };
         let gone =
             || Refused::bad("`Last-Event-ID` names no stream that can be resumed: make the request again");
-        return Ok(exchange::event_stream(Body::stream(resumed.ok_or_else(gone)?)));
+        return Ok(answer::stream(Body::stream(resumed.ok_or_else(gone)?)));
     }
     let crowded = |why| {
         let (status, message) = match why {
@@ -311,7 +273,7 @@ async fn get<H: Handler>(
         Refused::new(status, ErrorCode::Internal, message)
     };
     let listener = Listener::begin(desk).await.map_err(crowded)?;
-    Ok(exchange::event_stream(Body::stream(listener.events())))
+    Ok(answer::stream(Body::stream(listener.events())))
 }
 
 async fn delete<H: Handler>(

@@ -19,7 +19,9 @@ use crate::context::LogLevel;
 pub use local::LocalSessions;
 
 /// How many resources one session may be subscribed to.
-pub const MAX_SUBSCRIPTIONS: usize = 256;
+///
+/// A host that can't listen to as many at once would hear of none of them.
+pub const MAX_SUBSCRIPTIONS: usize = 64;
 
 /// What a session is called among all; no secret, since only the sealed id opens it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

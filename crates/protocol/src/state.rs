@@ -11,8 +11,8 @@ use crate::{error::RpcError, handler::Handler, methods::Method, shared::Shared};
 /// How long answers may take.
 const LIFETIME_MS: u64 = 600_000;
 
-/// How long a sealed state may be, in bytes; longer ones aren't even tried.
-const MAX_SEALED: usize = 256 * 1024;
+/// How long a sealed state may be, in bytes: 256 KiB of notes, sealed and in base64. Longer ones aren't even tried.
+const MAX_SEALED: usize = 384 * 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Sealed {

@@ -1,11 +1,14 @@
 //! The headers that repeat parts of a message, so that what routes requests needn't read bodies. They must agree with the
 //! body: what routed the request and what carries it out would else see two different ones.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
 
 use crate::{
+    accepted::media_type,
     catalogue::HeaderParameter,
     error::{ErrorCode, RpcError},
     jsonrpc::Request,
@@ -25,43 +28,6 @@ const ENCODED_FROM: &str = "=?base64?";
 
 /// Ends it.
 const ENCODED_TO: &str = "?=";
-
-/// In which forms a client takes an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
-    /// `application/json`.
-    pub(crate) json: bool,
-    /// `text/event-stream`.
-    pub(crate) stream: bool,
-}
-
-impl Accepted {
-    /// Reads `Accept`; without it anything goes.
-    pub(crate) fn read(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(header::ACCEPT).iter().peekable();
-        if values.peek().is_none() {
-            return Self {
-                json: true,
-                stream: true,
-            };
-        }
-        let mut accepted = Self {
-            json: false,
-            stream: false,
-        };
-        for value in values {
-            for range in value.to_str().unwrap_or_default().split(',') {
-                let range = media_type(range);
-                let is_any = range == "*/*";
-                accepted.json |=
-                    is_any || range.eq_ignore_ascii_case("application/json") || range == "application/*";
-                accepted.stream |=
-                    is_any || range.eq_ignore_ascii_case("text/event-stream") || range == "text/*";
-            }
-        }
-        accepted
-    }
-}
 
 /// Tells whether the body says that it is JSON. One that doesn't could be sent by any web page without asking.
 pub(crate) fn says_json(headers: &HeaderMap) -> bool {
@@ -145,10 +111,6 @@ fn is_stateless(version: &str) -> bool {
     Revision::find(version).is_some_and(Revision::is_stateless)
 }
 
-fn media_type(text: &str) -> &str {
-    text.split(';').next().unwrap_or_default().trim()
-}
-
 fn mismatch(header: &str, problem: &str) -> RpcError {
     RpcError::new(
         ErrorCode::HeaderMismatch,
@@ -176,17 +138,18 @@ fn read_plain<'h>(name: &HeaderName, value: &'h HeaderValue) -> Result<&'h str, 
 }
 
 /// Reads a value that may be encoded.
-fn decode(header: &str, value: &str) -> Result<String, RpcError> {
+fn decode<'v>(header: &str, value: &'v str) -> Result<Cow<'v, str>, RpcError> {
     let encoded = value
         .strip_prefix(ENCODED_FROM)
         .and_then(|rest| rest.strip_suffix(ENCODED_TO));
     let Some(encoded) = encoded else {
-        return Ok(value.to_owned());
+        return Ok(Cow::Borrowed(value));
     };
     let bytes = STANDARD
         .decode(encoded)
         .map_err(|_| mismatch(header, "isn't valid base64"))?;
-    String::from_utf8(bytes).map_err(|_| mismatch(header, "isn't UTF-8"))
+    let text = String::from_utf8(bytes).map_err(|_| mismatch(header, "isn't UTF-8"))?;
+    Ok(Cow::Owned(text))
 }
 
 /// The value at a path; `None` also for `null`, which is sent in no header.

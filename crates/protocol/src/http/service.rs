@@ -13,12 +13,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
 
 use crate::{
+    accepted::Accepted,
+    answer,
     body::Body,
     error::{ErrorCode, RpcError},
     handler::Handler,
     http::{
-        answer,
-        headers::{Accepted, PROTOCOL_VERSION, named_version, says_json},
+        headers::{PROTOCOL_VERSION, named_version, says_json},
         stateless::{self, Posted},
     },
     jsonrpc::{self, Message, Refusal},

@@ -10,10 +10,13 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{body::Body, context::OutboxNotice, notice::NoticeWriter, subscription::Subscription};
-
-/// A comment, which clients ignore and which keeps what lies between from closing the connection.
-const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
+use crate::{
+    body::Body,
+    context::OutboxNotice,
+    event::{self, KEEP_ALIVE},
+    notice::NoticeWriter,
+    subscription::Subscription,
+};
 
 /// A call that goes on while its response is a stream.
 pub(crate) struct StreamedCall {
@@ -29,15 +32,6 @@ pub(crate) struct StreamedCall {
     pub(crate) failed: String,
 }
 
-/// One message as an event.
-pub(crate) fn event(message: &str) -> Bytes {
-    let mut text = String::with_capacity(message.len() + 24);
-    text.push_str("event: message\ndata: ");
-    text.push_str(message);
-    text.push_str("\n\n");
-    Bytes::from(text)
-}
-
 /// The body of a call: its notices, then its last message.
 pub(crate) fn call_body(call: StreamedCall, keep_alive: Duration) -> Body {
     let StreamedCall {
@@ -50,7 +44,7 @@ pub(crate) fn call_body(call: StreamedCall, keep_alive: Duration) -> Body {
     let ready = first
         .and_then(|notice| writer.write(&notice))
         .iter()
-        .map(|text| event(text))
+        .map(|text| event::message(None, text.as_bytes()))
         .collect();
     let progress = CallStream {
         running: Some(running),
@@ -75,13 +69,13 @@ pub(crate) fn spoken_body(
     let mut events = BytesMut::new();
     while let Ok(notice) = notices.try_recv() {
         if let Some(text) = writer.write(&notice) {
-            events.extend_from_slice(&event(&text));
+            events.extend_from_slice(&event::message(None, text.as_bytes()));
         }
     }
     if events.is_empty() {
         return None;
     }
-    events.extend_from_slice(&event(last));
+    events.extend_from_slice(&event::message(None, last.as_bytes()));
     Some(Body::full(events))
 }
 
@@ -93,7 +87,7 @@ pub(crate) fn subscription_body(subscription: Subscription, keep_alive: Duration
         |(mut subscription, mut keep_alive)| async move {
             let event = tokio::select! {
                 biased;
-                message = subscription.next() => event(&message?),
+                message = subscription.next() => event::message(None, message?.as_bytes()),
                 _ = keep_alive.tick() => KEEP_ALIVE,
             };
             Some((event, (subscription, keep_alive)))
@@ -127,7 +121,7 @@ impl CallStream {
             tokio::select! {
                 biased;
                 Some(notice) = heard(&mut self.notices) => {
-                    self.ready.extend(self.writer.write(&notice).iter().map(|text| event(text)));
+                    self.ready.extend(self.writer.write(&notice).iter().map(|text| event::message(None, text.as_bytes())));
                 }
                 ended = running => {
                     self.running = None;
@@ -143,11 +137,15 @@ impl CallStream {
     /// What was said last must come before the result.
     fn end(&mut self, last: &str) {
         while let Some(notice) = self.notices.as_mut().and_then(|notices| notices.try_recv().ok()) {
-            self.ready
-                .extend(self.writer.write(&notice).iter().map(|text| event(text)));
+            self.ready.extend(
+                self.writer
+                    .write(&notice)
+                    .iter()
+                    .map(|text| event::message(None, text.as_bytes())),
+            );
         }
         self.notices = None;
-        self.ready.push_back(event(last));
+        self.ready.push_back(event::message(None, last.as_bytes()));
     }
 }
 

@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    accepted::Accepted,
+    answer::{self, json, refused, taken},
     body::Body,
     context::OutboxNotice,
     error::{ErrorCode, RpcError},
     handler::Handler,
     http::{
-        answer::{self, accepted, json, refused},
-        headers::{Accepted, check_parameter_headers, check_standard_headers},
+        headers::{check_parameter_headers, check_standard_headers},
         sse::{StreamedCall, call_body, heard, spoken_body, subscription_body},
     },
     jsonrpc::{Id, Message, Request, error_message, result_message},
@@ -54,7 +55,7 @@ pub(crate) async fn answer<H: Handler>(
     match message {
         Message::Request(request) => answer_request(shared, posted, request).await,
         // No notification means anything here; they are taken as the transport says.
-        Message::Notification(_) => accepted(),
+        Message::Notification(_) => taken(),
         Message::Response(_) => {
             let error = RpcError::new(
                 ErrorCode::InvalidRequest,

@@ -1,5 +1,7 @@
 //! Questions to a client of the older revisions: which of them it can be asked, and how.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::{
@@ -56,18 +58,35 @@ impl<H: Handler> Asker<'_, H> {
                 "this asks its client something: accept `text/event-stream`",
             ));
         };
-        let mut put = Vec::with_capacity(adapted.len());
-        for (key, kind, params) in adapted {
-            put.push(self.put(said, key, kind, &params).await?);
+        let mut put = VecDeque::with_capacity(adapted.len());
+        let given = self.gather(said, adapted, &mut put).await;
+        if given.is_err() {
+            // What came to grief with one question makes the others pointless.
+            for question in put {
+                withdraw(said, &question.id, "the request has failed").await?;
+            }
+        }
+        let state = questions.state;
+        Ok(Answers { given: given?, state })
+    }
+
+    /// Puts questions, and waits for their answers; leaves in `put` those that it no longer waits for.
+    async fn gather(
+        &self,
+        said: &mpsc::Sender<Said>,
+        questions: Vec<(String, QuestionKind, Map<String, Value>)>,
+        put: &mut VecDeque<Put>,
+    ) -> Result<Map<String, Value>, RpcError> {
+        for (key, kind, params) in questions {
+            put.push_back(self.put(said, key, kind, &params).await?);
         }
         let until = Instant::now() + self.shared.limits.answers_within;
         let mut given = Map::new();
-        for question in put {
+        while let Some(question) = put.pop_front() {
             let (key, result) = self.wait(said, question, until).await?;
             given.insert(key, Value::Object(result));
         }
-        let state = questions.state;
-        Ok(Answers { given, state })
+        Ok(given)
     }
 
     async fn put(
@@ -118,14 +137,19 @@ impl<H: Handler> Asker<'_, H> {
             }
             Err(why) => why,
         };
-        let withdrawal = json!({ "requestId": id, "reason": why });
-        say(
-            said,
-            jsonrpc::notification_message("notifications/cancelled", &withdrawal),
-        )
-        .await?;
+        withdraw(said, &id, why).await?;
         Err(RpcError::new(ErrorCode::Internal, format!("`{method}`: {why}")))
     }
+}
+
+/// Tells the client that a question needs no answer any more.
+async fn withdraw(said: &mpsc::Sender<Said>, id: &str, why: &str) -> Result<(), RpcError> {
+    let withdrawal = json!({ "requestId": id, "reason": why });
+    say(
+        said,
+        jsonrpc::notification_message("notifications/cancelled", &withdrawal),
+    )
+    .await
 }
 
 async fn say(said: &mpsc::Sender<Said>, message: String) -> Result<(), RpcError> {

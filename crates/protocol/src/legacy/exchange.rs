@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use tokio::sync::mpsc;
 
-use super::{Accepted, Refused, Said, batch::respond_to_batch, event, json, replay, taken};
+use super::{Refused, Said, batch::respond_to_batch, event_id, replay};
 use crate::{
+    accepted::Accepted,
+    answer::{self, json, taken},
     body::Body,
     error::ErrorCode,
     handler::Handler,
@@ -35,19 +37,6 @@ enum First {
     Said(Option<Said>),
 }
 
-/// A response that is an event stream.
-pub(super) fn event_stream(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
 /// Answers one request.
 pub(super) async fn answer<H: Handler>(
     desk: Desk<H>,
@@ -57,7 +46,7 @@ pub(super) async fn answer<H: Handler>(
     let (sender, heard) = mpsc::channel(desk.shared.limits.notices.max(1));
     let responding = desk
         .clone()
-        .respond_unless_cancelled(request, accepted.streams.then_some(sender));
+        .respond_unless_cancelled(request, accepted.stream.then_some(sender));
     let answering = responding.map(|response| response.map(Bytes::from).unwrap_or_default());
     let exchange = Exchange {
         answering: answering.boxed(),
@@ -74,7 +63,7 @@ pub(super) async fn answer_batch<H: Handler>(
     accepted: Accepted,
 ) -> Response<Body> {
     let (sender, heard) = mpsc::channel(desk.shared.limits.notices.max(1));
-    let sender = accepted.streams.then_some(sender);
+    let sender = accepted.stream.then_some(sender);
     let Some(answering) = respond_to_batch(&desk, batch, sender).await else {
         return taken();
     };
@@ -121,7 +110,7 @@ impl Exchange {
                 response = self.answering.as_mut() => First::Response(response),
             }
         };
-        if !self.accepted.streams {
+        if !self.accepted.stream {
             return first.await;
         }
         let first = tokio::time::timeout(shared.limits.keep_alive, first).await;
@@ -135,8 +124,7 @@ impl Exchange {
         let Ok(stream) = sessions.open_stream(desk.session.key).await else {
             return self.do_without_stream(first).await;
         };
-        let opening = (desk.session.revision >= Revision::V2025_11_25)
-            .then(|| event::priming(&event::event_id(stream, 0)));
+        let opening = (desk.session.revision >= Revision::V2025_11_25).then(|| event_id::priming(stream));
         let body = replay::follow(shared, stream, 0, opening).await;
         shared.tracker.spawn(async move {
             let last = self.drain(&*sessions, stream, first).await;
@@ -144,7 +132,7 @@ impl Exchange {
             let _gone = sessions.append(stream, Weight::Last, last).await;
         });
         match body {
-            Some(body) => event_stream(Body::stream(body)),
+            Some(body) => answer::stream(Body::stream(body)),
             None => {
                 let message = "Session not found: it was ended meanwhile";
                 Refused::new(StatusCode::NOT_FOUND, ErrorCode::InvalidRequest, message).into_response()

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use tokio::time::Instant;
 
-use super::{Desk, event};
+use super::Desk;
 use crate::{
     context::{Context, Outbox},
+    event,
     handler::{Change, Changes, Handler, SubscriptionFilter},
     listeners::{Crowded, Permit},
     sessions::Interests,
@@ -21,6 +23,7 @@ pub(crate) struct Listener<H: Handler> {
     number: u64,
     version: u64,
     changes: Option<Changes>,
+    attended_at: Instant,
     honoured: SubscriptionFilter,
     backlog: VecDeque<String>,
     _room: Permit,
@@ -39,6 +42,8 @@ pub(crate) enum NotListening {
 enum Happening {
     Change(Change),
     Interests(Interests),
+    /// The host tells of no more changes.
+    Lapse,
     End,
 }
 
@@ -46,6 +51,7 @@ enum Happening {
 enum Next {
     Message(String),
     Silence,
+    Lapse,
     Over,
 }
 
@@ -66,6 +72,7 @@ impl<H: Handler> Listener<H> {
             number,
             version: 0,
             changes: None,
+            attended_at: Instant::now(),
             honoured: SubscriptionFilter::default(),
             backlog: VecDeque::new(),
             _room: room,
@@ -78,19 +85,25 @@ impl<H: Handler> Listener<H> {
             let next = match listener.next().await {
                 Next::Message(message) => event::message(None, message.as_bytes()),
                 Next::Silence => event::KEEP_ALIVE,
-                Next::Over => return None,
+                // The client comes back, and shows its credential anew.
+                Next::Lapse | Next::Over => return None,
             };
             Some((next, listener))
         })
     }
 
-    /// The next message; `None` when another listens now, the session or the server ends.
+    /// The next message; `None` when another listens now, the session or the server ends. A host that tells of no more
+    /// changes is listened to anew, unless it told for a moment only.
     pub(crate) async fn message(&mut self) -> Option<String> {
         loop {
             match self.next().await {
                 Next::Message(message) => return Some(message),
                 Next::Silence => {}
-                Next::Over => return None,
+                Next::Lapse if self.attended_at.elapsed() >= self.desk.shared.limits.keep_alive => {
+                    self.changes = None;
+                    self.version = 0;
+                }
+                Next::Lapse | Next::Over => return None,
             }
         }
     }
@@ -108,6 +121,7 @@ impl<H: Handler> Listener<H> {
                     continue;
                 }
                 Ok(Happening::Interests(interests)) => interests,
+                Ok(Happening::Lapse) => return Next::Lapse,
                 Ok(Happening::End) => return Next::Over,
             };
             self.version = interests.version;
@@ -131,7 +145,7 @@ impl<H: Handler> Listener<H> {
             interests = shared.sessions.interests(session, self.number, self.version) => {
                 interests.map_or(Happening::End, Happening::Interests)
             }
-            change = change => change.map_or(Happening::End, Happening::Change),
+            change = change => change.map_or(Happening::Lapse, Happening::Change),
         }
     }
 
@@ -159,6 +173,7 @@ impl<H: Handler> Listener<H> {
                 self.note(&change);
             }
         }
+        self.attended_at = Instant::now();
         self.honoured = intersection(filter, &honoured);
         true
     }

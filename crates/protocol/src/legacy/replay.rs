@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 
-use super::event;
+use super::event_id;
 use crate::{
+    event,
     handler::Handler,
     sessions::{Sessions, StreamKey},
     shared::Shared,
@@ -63,7 +64,7 @@ impl Reader {
         self.is_over = batch.is_last;
         let mut events = BytesMut::new();
         for (number, message) in batch.events {
-            let id = event::event_id(self.stream, number);
+            let id = event_id::write(self.stream, number);
             events.extend_from_slice(&event::message(Some(&id), &message));
             self.seen = number;
         }

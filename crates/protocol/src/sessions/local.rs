@@ -88,7 +88,7 @@ impl<T> Default for Waiting<T> {
 
 impl<T> Waiting<T> {
     fn add(&mut self, name: &str, most: usize) -> Result<oneshot::Receiver<T>, Full> {
-        if self.waiters.len() >= self.sweep_at {
+        if self.waiters.len() >= self.sweep_at.min(most) {
             self.waiters.retain(|(_, waiter)| !waiter.is_closed());
             self.sweep_at = (self.waiters.len() * 2).max(16);
         }

@@ -87,8 +87,9 @@ impl<H: Handler> Client<H> {
                 Err(error) => break Err(error),
             }
         };
+        // Ends what waits for the client: nobody answers, and nobody listens any more.
+        stop.cancel();
         if let Some(desk) = self.session.take() {
-            // Ends what waits for the client: nobody answers any more.
             self.shared
                 .sessions
                 .end(desk.session.key, desk.session.expires_at)

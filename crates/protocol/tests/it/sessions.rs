@@ -237,3 +237,20 @@ async fn a_key_is_read_as_it_was_written_and_in_no_other_way() {
         assert_eq!(SessionKey::parse(&other), None, "{other}");
     }
 }
+
+#[tokio::test]
+async fn questions_that_nobody_waits_for_any_more_take_no_room() {
+    let (sessions, _) = sessions();
+    let mut asked = Vec::new();
+    for number in 0..16 {
+        asked.push(sessions.ask(ONE, &format!("q{number}")).await.unwrap());
+    }
+    asked.truncate(10);
+    for number in 16..167 {
+        asked.push(sessions.ask(ONE, &format!("q{number}")).await.unwrap());
+    }
+    asked.clear();
+    for number in 200..400 {
+        asked.push(sessions.ask(ONE, &format!("q{number}")).await.unwrap());
+    }
+}

@@ -3,6 +3,7 @@
 use std::{
     io,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -30,12 +31,12 @@ struct Pipe {
 
 impl Pipe {
     fn open() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
         let lab = Arc::new(Lab::new());
-        let host = host(
-            &lab,
-            &Arc::new(AtomicU64::new(1_800_000_000_000)),
-            Limits::default(),
-        );
+        let host = host(&lab, &Arc::new(AtomicU64::new(1_800_000_000_000)), limits);
         let stop = host.stop.clone();
         let (input, reader) = tokio::io::duplex(64 * 1024);
         let (output, writer) = tokio::io::duplex(64 * 1024);
@@ -224,6 +225,47 @@ async fn the_server_ends_with_its_input_whatever_still_runs() {
     let lab = Arc::clone(&pipe.lab);
     pipe.close().await;
     assert_eq!(lab.dropped.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_of_changes_ends_properly_with_the_input() {
+    let mut pipe = Pipe::open();
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    pipe.send(&stateless("subscriptions/listen", listen)).await;
+    let begun = pipe.next().await.unwrap();
+    assert_eq!(begun["method"], "notifications/subscriptions/acknowledged");
+    let rest = pipe.close().await;
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0]["result"]["resultType"], "complete");
+}
+
+#[tokio::test]
+async fn a_session_is_told_of_changes_for_as_long_as_it_lasts() {
+    // Whoever was told for longer than this is told anew.
+    let keep_alive = Duration::from_nanos(1);
+    let mut pipe = Pipe::with(Limits {
+        keep_alive,
+        ..Limits::default()
+    });
+    pipe.begin("2025-11-25").await;
+    while pipe.lab.changes.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // More than the host keeps for one who listens: it tells that one no more.
+    for _ in 0..17 {
+        pipe.lab.changes.send(Change::Prompts).unwrap();
+    }
+    let lab = Arc::clone(&pipe.lab);
+    let told = tokio::select! {
+        told = pipe.next() => told.unwrap(),
+        () = async {
+            loop {
+                let _unheard = lab.changes.send(Change::Tools);
+                tokio::task::yield_now().await;
+            }
+        } => json!({}),
+    };
+    assert_eq!(told["method"], "notifications/tools/list_changed");
 }
 
 #[tokio::test]

@@ -264,6 +264,12 @@ impl Handler for Lab {
                 return Ok(ToolReply::Asks(ask_as_told(call.arguments)));
             }
             "ask" => said(&json!(call.answers.given).to_string()),
+            "survey" if call.answers.given.is_empty() => {
+                let mut both = ask_name(None);
+                both.asked
+                    .extend(questions(QuestionKind::Roots, "where", json!({}), None).asked);
+                return Ok(ToolReply::Asks(both));
+            }
             "sample" => return needs_sampling(&context.capabilities),
             "later" if context.capabilities.takes_tasks() => {
                 return Ok(ToolReply::Task(self.begin_task(&context.caller)));

@@ -261,3 +261,21 @@ async fn f09_a_question_that_finds_no_room_for_its_stream_ends_its_call() {
         assert!(stream.rest().await.last().unwrap()["result"].is_object());
     }
 }
+
+#[tokio::test]
+async fn a_refused_question_withdraws_those_that_were_put_with_it() {
+    let bench = Bench::new();
+    let capabilities = json!({ "elicitation": {}, "roots": {} });
+    let client = Client::begin_with(&bench, "2025-11-25", capabilities).await;
+    let (mut stream, question) = asked(&client, &request("tools/call", json!({ "name": "survey" }))).await;
+    let other = stream.message().await;
+    assert_eq!(other["method"], "roots/list");
+    let refusal = json!({ "code": -1, "message": "no" });
+    let refusal = json!({ "jsonrpc": "2.0", "id": question["id"], "error": refusal });
+    assert_eq!(client.send(&refusal).await.status, 202);
+    let rest = stream.rest().await;
+    assert_eq!(rest[0]["method"], "notifications/cancelled");
+    assert_eq!(rest[0]["params"]["requestId"], other["id"]);
+    assert_eq!(rest[1]["error"]["code"], -32603);
+    assert_eq!(rest.len(), 2);
+}

@@ -1,5 +1,6 @@
 //! Responses in the few forms that there are.
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
@@ -28,7 +29,7 @@ pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
 }
 
 /// One message.
-pub(crate) fn json(status: StatusCode, message: String) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, message: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::full(message));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -58,8 +59,8 @@ pub(crate) fn stream(body: Body) -> Response<Body> {
     response
 }
 
-/// Nothing to say about a notification.
-pub(crate) fn accepted() -> Response<Body> {
+/// Nothing to say about what wants no answer.
+pub(crate) fn taken() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
