@@ -29,6 +29,8 @@ parameters are refused, never ignored.
 
 **Credentials.** `Authorization: Bearer <access token>`, or an API key as `X-API-Key` or as the bearer.
 
+**MCP.** `/mcp` itself speaks the Model Context Protocol, with the same credentials and limits: each action is a tool there.
+
 **Repeating safely.** A POST that creates or executes takes an `Idempotency-Key`: the same key and body within 24 hours get the \
 first answer again, another body is refused with 409.";
 

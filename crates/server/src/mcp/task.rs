@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use model::{Error, ErrorKind, Permission, Progress, Task, TaskId, TaskKind, TaskStatus as Status};
+use model::{
+    Error, ErrorKind, Permission, Progress, ResultForm, Task, TaskId, TaskKind, TaskStatus as Status,
+};
 use protocol::{Context, ErrorCode, Questions, RpcError, TaskHandle, TaskState, TaskStatus, ToolResult};
 use serde_json::{Map, Value};
 
@@ -149,7 +151,7 @@ impl TaskGlass {
         match (task.result.take(), &task.error) {
             (Some(value), _) => result_of(form, value),
             (None, Some(failure)) => failed(failure.message.clone()),
-            (None, None) => failed("the task ended without a result"),
+            (None, None) => result_of(ResultForm::Value, Value::Null),
         }
     }
 }

@@ -16,7 +16,9 @@ fn cells(row: &str) -> Vec<&str> {
 #[test]
 fn the_table_of_methods_is_the_one_that_is_served() {
     let document = document();
-    let mut rows = document.lines().skip_while(|line| !line.starts_with("| method |"));
+    let mut rows = document
+        .lines()
+        .skip_while(|line| !line.starts_with("| method |"));
     let head: Vec<_> = cells(rows.next().unwrap())
         .into_iter()
         .skip(1)
@@ -25,7 +27,11 @@ fn the_table_of_methods_is_the_one_that_is_served() {
     let mut all = Revision::ALL.to_vec();
     all.sort_unstable();
     assert_eq!(head, all);
-    let table: Vec<_> = rows.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
+    let table: Vec<_> = rows
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(cells)
+        .collect();
     assert_eq!(table.len(), METHODS.len());
     for (row, method) in table.iter().zip(&METHODS) {
         assert_eq!(row[0].split('`').nth(1), Some(method.name));

@@ -112,6 +112,26 @@ async fn a_call_that_varies_becomes_a_task_only_when_it_outlives_the_threshold()
 }
 
 #[tokio::test]
+async fn d07_a_task_that_its_client_never_heard_of_is_called_off() {
+    let lab = start().await;
+    let tasks = || async { lab.ada.caller.get("/api/v1/tasks").await.expect(200).data() };
+    let call = lab.client.call_tool("lab__wait-long", json!({}));
+    let appears = async {
+        while tasks().await == json!([]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answered = call => panic!("{}", answered.text),
+        () = appears => {}
+    }
+    while tasks().await[0]["status"] != "cancelled" {
+        tokio::task::yield_now().await;
+    }
+    lab.server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_done_as_a_task_only_is_refused_to_a_client_that_takes_none() {
     let lab = start().await;
     let other = lab.client.with_capabilities(json!({}));
