@@ -2,6 +2,7 @@
 
 mod launch;
 mod mongod;
+mod replica_set;
 mod redis;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::process::Running;
 use crate::services::launch::Service;
+use crate::services::replica_set::ReplicaSet;
 use crate::{say, tree};
 
 /// Which servers there are already, and which are to be started.
@@ -22,6 +24,9 @@ pub(crate) struct Wanted {
     /// A MongoDB that runs already, to use instead of starting one
     #[arg(long, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: Option<String>,
+    /// Start MongoDB as a replica set of three members
+    #[arg(long)]
+    replica_set: bool,
     /// A Redis server that runs already, to use instead of starting one
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
@@ -59,16 +64,22 @@ impl Services {
             started: Vec::new(),
             folder: tree::scratch("services")?,
         };
-        services.mongodb(wanted.mongodb_uri.as_deref())?;
+        services.mongodb(wanted)?;
         services.redis(wanted.redis_url.as_deref())?;
         Ok(services)
     }
 
-    fn mongodb(&mut self, running: Option<&str>) -> Result<()> {
+    fn mongodb(&mut self, wanted: &Wanted) -> Result<()> {
         let program = mongod::program()?;
-        let uri = match running {
-            Some(uri) => uri.to_owned(),
-            None => self.started(mongod::start(&program, &self.folder.join("mongod"))?),
+        let folder = self.folder.join("mongod");
+        let uri = match &wanted.mongodb_uri {
+            Some(uri) => uri.clone(),
+            None if wanted.replica_set => {
+                let set = ReplicaSet::start(&program, &folder)?;
+                self.started.extend(set.members);
+                set.uri
+            }
+            None => self.started(mongod::start(&program, &folder)?),
         };
         self.variables.push(("MONGODB_URI", uri.into()));
         self.variables.push(("MONGOD", program.into()));

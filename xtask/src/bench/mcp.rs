@@ -28,6 +28,9 @@ pub(crate) struct Mcp {
     /// Take every step with the debug build, to see that it works: the figures mean nothing
     #[arg(long, conflicts_with = "write")]
     rehearse: bool,
+    /// Measure the programs that were built before, as they are
+    #[arg(long)]
+    built: bool,
     /// Write the result into docs/performance.md
     #[arg(long)]
     write: bool,
@@ -90,7 +93,8 @@ fn build(settings: &Mcp) -> Result<Programs> {
     } else {
         ("release", "release")
     };
-    for packages in [&["bench", "mcp-server"] as &[&str], &["peers"]] {
+    let parts = [&["bench", "mcp-server"] as &[&str], &["peers"]];
+    for packages in parts.into_iter().filter(|_| !settings.built) {
         let mut build = process::cargo();
         build.args(["build", "--profile", profile]);
         for package in packages {

@@ -1,6 +1,7 @@
 //! A server on a private port, from its start to its end.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -17,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server that was started here. It ends, in order if it can, when this goes out of scope.
 pub(super) struct Service {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
     /// Where clients find it.
     pub(super) uri: String,
     running: Running,
@@ -30,6 +33,8 @@ pub(super) struct Plan<'a> {
     pub(super) folder: &'a Path,
     /// What it logs when it takes connections.
     pub(super) ready: &'a str,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
     /// Where clients find it.
     pub(super) uri: String,
 }
@@ -42,6 +47,7 @@ impl Service {
             mut command,
             folder,
             ready,
+            address,
             uri,
         } = plan;
         fs::create_dir_all(folder)?;
@@ -50,6 +56,7 @@ impl Service {
         command.current_dir(folder);
         command.stdout(output.try_clone()?).stderr(output);
         let mut service = Self {
+            address,
             uri,
             running: Running::start(&mut command)?,
         };

@@ -1,7 +1,8 @@
-//! MongoDB: a standalone server, as small as it goes.
+//! MongoDB: one server, as small as it goes.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,8 +41,21 @@ pub(super) fn program() -> Result<PathBuf> {
 
 /// Starts a standalone server on a private port, with its data in `folder`.
 pub(super) fn start(program: &Path, folder: &Path) -> Result<Service> {
-    fs::create_dir_all(folder)?;
     let address = subject::free_address()?;
+    launch(command(program, folder, address), folder, address)
+}
+
+/// Starts a server that waits to become a member of a replica set.
+pub(super) fn start_member(program: &Path, folder: &Path, set: &str) -> Result<Service> {
+    let address = subject::free_address()?;
+    let mut command = command(program, folder, address);
+    command.args(["--replSet", set]);
+    // By default a primary that is told to end waits 15 s for its clients to go elsewhere.
+    command.args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]);
+    launch(command, folder, address)
+}
+
+fn command(program: &Path, folder: &Path, address: SocketAddr) -> Command {
     let port = address.port().to_string();
     let mut command = Command::new(program);
     command.arg("--dbpath").arg(folder);
@@ -50,10 +64,15 @@ pub(super) fn start(program: &Path, folder: &Path) -> Result<Service> {
     // No diagnosis beside the tests, and what expires goes within the second.
     command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
     command.args(["--setParameter", "ttlMonitorSleepSecs=1"]);
+    command
+}
+
+fn launch(command: Command, folder: &Path, address: SocketAddr) -> Result<Service> {
     Service::start(Plan {
         command,
         folder,
         ready: "\"Waiting for connections\"",
+        address,
         uri: format!("mongodb://{address}/?directConnection=true"),
     })
 }

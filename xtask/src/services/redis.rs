@@ -43,6 +43,7 @@ pub(super) fn start(program: &Path, folder: &Path) -> Result<Service> {
         command,
         folder,
         ready: "Ready to accept connections",
+        address,
         uri: format!("redis://{address}"),
     })
 }
