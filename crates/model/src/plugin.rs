@@ -67,8 +67,9 @@ pub enum ResultForm {
     /// A value, as the action's output schema says.
     #[default]
     Value,
-    /// Blocks of content of the Model Context Protocol: `{"content": […], "structuredContent": …}`, of which the
-    /// latter may be missing, unless the action has an output schema: that one is about it.
+    /// Blocks of content of the Model Context Protocol: `{"content": […], "structuredContent": …, "isError": …}`, of
+    /// which the second may be missing, unless the action has an output schema: that one is about it. With `"isError":
+    /// true` the blocks tell of a failure, and need no such part.
     Content,
 }
 
