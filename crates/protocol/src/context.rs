@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use crate::{catalogue::Implementation, question::QuestionKind, revision::Revision};
-
-/// The identifier of the extension for tasks.
-const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+use crate::{catalogue::Implementation, error::TASKS_EXTENSION, question::QuestionKind, revision::Revision};
 
 /// What a client said that it can do, as it said it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::{
     catalogue::{Cached, Completion, Listed},
     context::Context,
     error::{ErrorCode, RpcError},
-    handler::{Handler, Page, PromptCall, Reply, ResourceCall, ToolCall, ToolReply},
+    handler::{Handler, PromptCall, Reply, ResourceCall, ToolCall, ToolReply},
     methods::Method,
     params::{take_completion, take_object, take_page, take_responses, take_text},
     question::{Answers, Questions},
@@ -68,22 +68,39 @@ pub(crate) async fn dispatch<H: Handler>(
         mut params,
         answers,
     } = invocation;
+    let handler = &*shared.handler;
+    let renderer = renderer(shared, context);
     match method {
         Method::CallTool => call_tool(shared, context, params, answers).await,
         Method::GetPrompt => get_prompt(shared, context, params, answers).await,
         Method::ReadResource => read_resource(shared, context, params, answers).await,
-        Method::ListTools => list_tools(shared, context, take_page(&mut params)?).await,
-        Method::ListPrompts => list_prompts(shared, context, take_page(&mut params)?).await,
-        Method::ListResources => list_resources(shared, context, take_page(&mut params)?).await,
+        Method::ListTools => {
+            let listed = handler.list_tools(context, take_page(&mut params)?).await?;
+            write_list(renderer, "tools", listed, |tool| renderer.fit_tool(tool))
+        }
+        Method::ListPrompts => {
+            let listed = handler.list_prompts(context, take_page(&mut params)?).await?;
+            write_list(renderer, "prompts", listed, |prompt| renderer.fit_prompt(prompt))
+        }
+        Method::ListResources => {
+            let listed = handler.list_resources(context, take_page(&mut params)?).await?;
+            write_list(renderer, "resources", listed, |found| {
+                renderer.fit_resource(found);
+            })
+        }
         Method::ListResourceTemplates => {
-            list_resource_templates(shared, context, take_page(&mut params)?).await
+            let page = take_page(&mut params)?;
+            let listed = handler.list_resource_templates(context, page).await?;
+            write_list(renderer, "resourceTemplates", listed, |template| {
+                renderer.fit_template(template);
+            })
         }
         Method::Complete => complete(shared, context, &mut params).await,
         Method::GetTask => get_task(shared, context, &mut params).await,
         Method::AnswerTask => answer_task(shared, context, &mut params).await,
         Method::CancelTask => cancel_task(shared, context, &mut params).await,
         Method::Discover => discover(shared, context.revision),
-        Method::Ping => renderer(shared, context).complete(Nothing {}).map(Outcome::Done),
+        Method::Ping => renderer.complete(Nothing {}).map(Outcome::Done),
         Method::Initialize
         | Method::SetLogLevel
         | Method::SubscribeResource
@@ -172,50 +189,6 @@ async fn read_resource<H: Handler>(
         }
         Reply::Asks(questions) => Ok(Outcome::Asks(questions)),
     }
-}
-
-async fn list_tools<H: Handler>(
-    shared: &Shared<H>,
-    context: &Context<H::Caller>,
-    page: Page,
-) -> Result<Outcome, RpcError> {
-    let renderer = renderer(shared, context);
-    let listed = shared.handler.list_tools(context, page).await?;
-    write_list(renderer, "tools", listed, |tool| renderer.fit_tool(tool))
-}
-
-async fn list_prompts<H: Handler>(
-    shared: &Shared<H>,
-    context: &Context<H::Caller>,
-    page: Page,
-) -> Result<Outcome, RpcError> {
-    let renderer = renderer(shared, context);
-    let listed = shared.handler.list_prompts(context, page).await?;
-    write_list(renderer, "prompts", listed, |prompt| renderer.fit_prompt(prompt))
-}
-
-async fn list_resources<H: Handler>(
-    shared: &Shared<H>,
-    context: &Context<H::Caller>,
-    page: Page,
-) -> Result<Outcome, RpcError> {
-    let renderer = renderer(shared, context);
-    let listed = shared.handler.list_resources(context, page).await?;
-    write_list(renderer, "resources", listed, |resource| {
-        renderer.fit_resource(resource);
-    })
-}
-
-async fn list_resource_templates<H: Handler>(
-    shared: &Shared<H>,
-    context: &Context<H::Caller>,
-    page: Page,
-) -> Result<Outcome, RpcError> {
-    let renderer = renderer(shared, context);
-    let listed = shared.handler.list_resource_templates(context, page).await?;
-    write_list(renderer, "resourceTemplates", listed, |template| {
-        renderer.fit_template(template);
-    })
 }
 
 fn write_list<T: Serialize>(

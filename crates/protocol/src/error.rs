@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::revision::Revision;
 
+/// The identifier of the extension for tasks.
+pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
 /// The codes of JSON-RPC 2.0 and of MCP that a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
@@ -113,6 +116,13 @@ impl RpcError {
         );
         Self::new(ErrorCode::MissingCapability, message)
             .with_data(json!({ "requiredCapabilities": required }))
+    }
+
+    /// Says that the request needs a client that takes tasks.
+    #[must_use]
+    pub fn tasks_not_taken() -> Self {
+        let extensions = json!({ TASKS_EXTENSION: {} });
+        Self::missing_capabilities(Map::from_iter([("extensions".to_owned(), extensions)]))
     }
 
     /// Says that there is no such method in the revision spoken.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use crate::{
     catalogue::{CacheScope, Cached, Listed, Prompt, Resource, ResourceTemplate, ServerDescription, Tool},
     content::{Content, PromptResult, ToolResult},
-    error::RpcError,
+    error::{RpcError, TASKS_EXTENSION},
     jsonrpc::Id,
     question::Questions,
     revision::Revision,
@@ -285,7 +285,7 @@ pub(crate) fn capabilities(server: &ServerDescription, revision: Revision) -> Ma
         said.insert("completions".to_owned(), json!({}));
     }
     if server.has_tasks && revision.is_stateless() {
-        let tasks = json!({ "io.modelcontextprotocol/tasks": {} });
+        let tasks = json!({ TASKS_EXTENSION: {} });
         said.insert("extensions".to_owned(), tasks);
     }
     said

@@ -28,12 +28,7 @@ pub(crate) fn check_takes_tasks(client: &Capabilities) -> Result<(), RpcError> {
     if client.takes_tasks() {
         return Ok(());
     }
-    let mut missing = Map::new();
-    missing.insert(
-        "extensions".to_owned(),
-        json!({ "io.modelcontextprotocol/tasks": {} }),
-    );
-    Err(RpcError::missing_capabilities(missing))
+    Err(RpcError::tasks_not_taken())
 }
 
 fn missing_for(question: &Question, client: &Capabilities) -> Option<Value> {
