@@ -138,6 +138,26 @@ async fn a16_a_key_that_lacks_a_scope_is_told_all_that_the_request_needs() {
 }
 
 #[tokio::test]
+async fn a16_a_key_that_lacks_a_scope_is_told_so_in_a_session_too() {
+    let server = Server::start().await;
+    let ada = Person::new(&server, "ada", "user").await;
+    let (_, keyed) = ada.key(&["tasks:read"]).await;
+    for revision in [LAST_WITH_SESSIONS, "2025-06-18", "2025-03-26"] {
+        let client = Client::session(&server, revision, keyed.key()).await;
+        let refused = client
+            .call_tool("sample__echo", json!({ "message": "hello" }))
+            .await;
+        assert_eq!(refused.status, 403, "{revision}: {}", refused.text);
+        let challenge = refused.header("www-authenticate");
+        assert!(
+            challenge.contains("scope=\"plugins:execute:sample\""),
+            "{challenge}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a14_a_revoked_key_is_refused_at_the_next_request_of_a_session() {
     let server = Server::start().await;
     let ada = Person::new(&server, "ada", "user").await;

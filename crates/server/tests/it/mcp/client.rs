@@ -1,6 +1,9 @@
 //! A client of the protocol, of whatever revision, without a library that would hide what is sent.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -14,6 +17,12 @@ pub(crate) const LAST_WITH_SESSIONS: &str = "2025-11-25";
 const META: &str = "io.modelcontextprotocol/";
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// Made once, since that takes long; it keeps no connections, which would belong to one test's runtime.
+static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    let builder = reqwest::Client::builder().no_proxy();
+    builder.pool_max_idle_per_host(0).build().unwrap()
+});
 
 /// A client.
 #[derive(Clone)]
@@ -48,7 +57,6 @@ impl Client {
     }
 
     fn of(server: &Server, revision: &'static str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(
             "accept",
@@ -56,7 +64,7 @@ impl Client {
         );
         Self {
             url: format!("{}/mcp", server.url()),
-            http,
+            http: HTTP.clone(),
             headers,
             capabilities: json!({}),
             revision,
