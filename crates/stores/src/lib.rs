@@ -1,7 +1,12 @@
 //! One folder per database behind the store ports of `model`; all pass one contract suite.
 
+mod account;
 mod json;
 mod paging;
 mod sqlite;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 
+#[cfg(feature = "mongodb")]
+pub use mongodb::{MongoOptions, MongoStore};
 pub use sqlite::{SqliteOptions, SqliteStore};

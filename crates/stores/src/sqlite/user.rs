@@ -6,7 +6,7 @@ mod overview;
 use async_trait::async_trait;
 use model::{
     Account, Error, ErrorCode, FoldedText, NewAccount, Page, PageRequest, PasswordHash, PasswordReplacement,
-    Result, Role, SecurityEvent, Timestamp, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
+    Result, SecurityEvent, Timestamp, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
     UserStore,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -19,7 +19,10 @@ use super::{
     security::keep_event,
     session::{forget_failures, remove_sessions},
 };
-use crate::json::to_json_text;
+use crate::{
+    account::{changed, is_active_admin, last_admin},
+    json::to_json_text,
+};
 
 /// The columns of an account, in the order in which they are read.
 pub(super) const COLUMNS: &str = "user.id, user.email, user.username, user.role, user.is_active, \
@@ -241,7 +244,7 @@ fn update(connection: &Connection, id: UserId, change: UserChange, now: Timestam
     let Some(before) = find_user(connection, id)? else {
         return Ok(None);
     };
-    let mut after = apply(before.clone(), change);
+    let mut after = changed(before.clone(), change);
     if after == before {
         return Ok(Some(after));
     }
@@ -273,32 +276,6 @@ fn update(connection: &Connection, id: UserId, change: UserChange, now: Timestam
     Ok(Some(after))
 }
 
-fn apply(mut user: User, change: UserChange) -> User {
-    if let Some(email) = change.email
-        && email != user.email
-    {
-        user.email = email;
-        user.is_email_verified = false;
-    }
-    if let Some(username) = change.username {
-        user.username = username;
-    }
-    if let Some(metadata) = change.metadata {
-        user.metadata = metadata;
-    }
-    if let Some(role) = change.role {
-        user.role = role;
-    }
-    if let Some(is_active) = change.is_active {
-        user.is_active = is_active;
-    }
-    user
-}
-
-fn is_active_admin(user: &User) -> bool {
-    user.is_active && user.role == Role::Admin
-}
-
 fn require_another_admin(connection: &Connection, id: UserId) -> Outcome<()> {
     let has_another = connection
         .prepare_cached("SELECT 1 FROM user WHERE role = 'admin' AND is_active AND id <> ?1")?
@@ -306,8 +283,7 @@ fn require_another_admin(connection: &Connection, id: UserId) -> Outcome<()> {
     if has_another {
         return Ok(());
     }
-    let message = "this is the last active admin; make another account an admin first";
-    Err(Error::new(ErrorCode::LastAdmin, message).into())
+    Err(last_admin().into())
 }
 
 fn replace_password(

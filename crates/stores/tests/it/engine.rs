@@ -5,8 +5,19 @@ use std::{path::Path, sync::Arc};
 use model::Store;
 use stores::{SqliteOptions, SqliteStore};
 
+#[cfg(feature = "mongodb")]
+mod mongo;
+
+#[cfg(feature = "mongodb")]
+pub(crate) use self::mongo::Mongo;
+
 /// A place that holds one store; empty when it is opened first.
 pub(crate) trait Engine: Default + Send + Sync {
+    /// Tells whether such stores can be made here; says why, where they can't.
+    fn is_there() -> bool {
+        true
+    }
+
     /// Opens the store of this place, with all that was written to it before.
     fn open(&self) -> impl Future<Output = Arc<dyn Store>> + Send;
 }
@@ -16,6 +27,8 @@ pub(crate) trait Engine: Default + Send + Sync {
 macro_rules! on_every_engine {
     ($($case:ident),* $(,)?) => {
         $crate::cases_on!(sqlite, $crate::engine::Sqlite, $($case),*);
+        #[cfg(feature = "mongodb")]
+        $crate::cases_on!(mongodb, $crate::engine::Mongo, $($case),*);
     };
 }
 
@@ -27,7 +40,9 @@ macro_rules! cases_on {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    super::$case(<$engine>::default()).await;
+                    if <$engine as $crate::engine::Engine>::is_there() {
+                        super::$case(<$engine>::default()).await;
+                    }
                 }
             )*
         }
