@@ -3,15 +3,17 @@
 use std::{fmt, time::Duration};
 
 use model::{Error, Result};
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 /// Where the Redis server is, and how long it may take.
 #[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS with a certificate that this
-    /// machine trusts.
+    /// machine trusts, or the authority below.
     pub url: String,
+    /// Certificates in PEM that stand for those which this machine trusts; only with TLS.
+    pub authority: Option<String>,
     /// Goes before a password in the URL.
     pub password: Option<String>,
     /// What every key begins with, so that several installations can use one database; `mcp:` by default.
@@ -29,6 +31,7 @@ impl RedisOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            authority: None,
             password: None,
             key_prefix: "mcp:".to_owned(),
             response_limit: Duration::from_millis(250),
@@ -47,7 +50,17 @@ impl RedisOptions {
         if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
             choose_cryptography();
         }
-        Client::open(info.set_redis_settings(settings)).map_err(refused)
+        let info = info.set_redis_settings(settings);
+        match &self.authority {
+            None => Client::open(info).map_err(refused),
+            Some(certificates) => {
+                let trusted = TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(certificates.clone().into_bytes()),
+                };
+                Client::build_with_tls(info, trusted).map_err(refused)
+            }
+        }
     }
 }
 

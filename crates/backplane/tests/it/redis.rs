@@ -5,6 +5,7 @@ mod sharing;
 mod equality;
 mod outage;
 mod access;
+mod encryption;
 
 use std::{env, sync::Arc, time::Duration};
 

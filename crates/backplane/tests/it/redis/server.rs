@@ -21,6 +21,7 @@ pub(crate) struct Server {
     program: String,
     address: SocketAddr,
     folder: TempDir,
+    port_setting: &'static str,
     more: Vec<String>,
     running: Option<Child>,
 }
@@ -35,9 +36,17 @@ impl Server {
             program,
             address: listener.local_addr().unwrap(),
             folder: tempfile::tempdir().unwrap(),
+            port_setting: "--port",
             more: more.iter().map(ToString::to_string).collect(),
             running: None,
         })
+    }
+
+    /// Lets it listen for TLS only.
+    pub(crate) fn with_tls(mut self) -> Self {
+        self.port_setting = "--tls-port";
+        self.more.extend(["--port".to_owned(), "0".to_owned()]);
+        self
     }
 
     /// A server that takes requests.
@@ -50,7 +59,8 @@ impl Server {
     /// Starts it, again or for the first time, always on the same port.
     pub(crate) fn start(&mut self) {
         let mut command = Command::new(&self.program);
-        command.args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string()]);
+        command.args(["--bind", "127.0.0.1"]);
+        command.args([self.port_setting, &self.address.port().to_string()]);
         command
             .args(["--save", "", "--appendonly", "no"])
             .args(&self.more);
