@@ -48,7 +48,7 @@ Examples:
   mcp-server serve --host 0.0.0.0 --port 8080 --log-format json
   LOG_LEVEL=info,engine=debug mcp-server serve
 
-A flag wins over a variable of the environment, that over .env, that over the default. Other accounts of the machine can
+A flag wins over a variable of the environment, that over .env, that over the default. Other accounts of the machine can \
 see flags: give secrets as variables or in .env.";
 
 const STDIO_EXAMPLES: &str = "\
@@ -56,15 +56,16 @@ Example, as an entry of a desktop client's configuration:
   {\"command\": \"mcp-server\", \"args\": [\"stdio\"],
    \"env\": {\"MCP_SERVER_API_KEY\": \"mcp_...\", \"DATA_DIR\": \"/var/lib/mcp-server\"}}
 
-The caller's key is MCP_SERVER_API_KEY. Nothing but the protocol is written to standard output; the log goes to standard
-error. The embedded store belongs to one process: while a server runs on it, connect to its /mcp instead.";
+The caller's key is MCP_SERVER_API_KEY: an API key, made while `mcp-server serve` ran on the same store. Nothing but the \
+protocol is written to standard output; the log goes to standard error. The embedded store belongs to one process: while a \
+server runs on it, connect to its /mcp instead.";
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
   mcp-server admin create --email ada@example.com --username ada
   printf '%s' \"$PASSWORD\" | mcp-server admin create --email ada@example.com --username ada
 
-The password is asked for without showing it, or read from standard input when that is no terminal. Stop the server
+The password is asked for without showing it, or read from standard input when that is no terminal. Stop the server \
 first: the embedded store belongs to one process.";
 
 /// Runs one command: the first argument is the program's name.
