@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use super::{caller::Caller, door::Door, fault::request_error, resource::OwnAddress, task::TaskGlass};
 
-/// The most things that one request can listen to; each costs a look at the store every second.
-const MAX_WATCHED: usize = 64;
+/// The most things that one request can listen to; each costs a look at the store every second. As many as a session of
+/// the older revisions can be subscribed to: with more it couldn't listen at all.
+const MAX_WATCHED: usize = protocol::MAX_SUBSCRIPTIONS;
 
 /// How long is listened at most. Whoever listens on shows a credential again, which may have been revoked meanwhile.
 const LONGEST: Duration = Duration::from_secs(30 * 60);

@@ -50,12 +50,13 @@ pub(super) fn list_templates(
     context: &Context<Caller>,
     wanted: &Page,
 ) -> Result<Cached<Listed<ResourceTemplate>>, RpcError> {
-    let held = door
-        .engine()
-        .resource_templates(context.caller.principal())
-        .into_iter();
+    let caller = &context.caller;
+    let held = door.engine().resource_templates(caller.principal()).into_iter();
     let held = held.map(|view| shown_template(view.template));
-    let own = OWN_TEMPLATES.iter().map(own::OwnTemplate::describe);
+    let own = OWN_TEMPLATES
+        .iter()
+        .filter(|template| template.is_open_to(caller));
+    let own = own.map(own::OwnTemplate::describe);
     let mut all: Vec<ResourceTemplate> = held.chain(own).collect();
     all.sort_unstable_by(|one, other| one.uri_template.cmp(&other.uri_template));
     let listed = page(

@@ -51,6 +51,12 @@ pub(in crate::mcp) const OWN_TEMPLATES: [OwnTemplate; 3] = [
 ];
 
 impl OwnTemplate {
+    /// Tells whether the caller may read what is at such addresses.
+    pub(super) fn is_open_to(&self, caller: &Caller) -> bool {
+        let permission = OwnAddress::parse(self.pattern).and_then(OwnAddress::permission);
+        permission.is_some_and(|permission| caller.may(&[permission]))
+    }
+
     pub(super) fn describe(&self) -> ResourceTemplate {
         ResourceTemplate {
             uri_template: self.pattern.to_owned(),
@@ -91,6 +97,15 @@ impl OwnAddress {
             },
             _ => Self::Elsewhere,
         })
+    }
+
+    /// What reading it takes; `None` where nothing is.
+    fn permission(self) -> Option<Permission> {
+        match self {
+            Self::Execution(_) => Some(Permission::ReadHistory),
+            Self::Task { .. } => Some(Permission::ReadTasks),
+            Self::Elsewhere => None,
+        }
     }
 
     /// What is there, as the REST interface shows it.

@@ -7,8 +7,8 @@ use model::{
     Answers, Error, ErrorKind, LogLevel, LogReporter, Permission, ProgressReporter, Reply, Source, Span,
     TaskId, ToolName,
 };
-use protocol::{Context, Outbox, RpcError, ToolCall, ToolReply};
-use serde_json::{Map, Value, json};
+use protocol::{Capabilities, Context, Outbox, RpcError, ToolCall, ToolReply};
+use serde_json::{Map, Value};
 
 use super::{
     own::OwnTool,
@@ -58,18 +58,18 @@ pub(in crate::mcp) async fn call(
     let answers = Answers { given, state: notes };
     let arguments = Value::Object(call.arguments);
     match tool.action.span {
-        Span::OnlyAsTask if !takes_tasks => Err(needs_tasks()),
+        Span::OnlyAsTask if !takes_tasks => Err(RpcError::tasks_not_taken()),
         Span::OnlyAsTask => {
             let [write, read] = FOR_TASKS;
             caller.require(&[execute, write, read])?;
-            as_task(door, caller, (&tool, arguments), Duration::ZERO).await
+            as_task(door, context, (&tool, arguments), Duration::ZERO).await
         }
         // What was answered already goes on where it was asked.
         Span::Long if takes_tasks && answers.is_empty() && caller.may(&FOR_TASKS) => {
-            as_task(door, caller, (&tool, arguments), Duration::ZERO).await
+            as_task(door, context, (&tool, arguments), Duration::ZERO).await
         }
         Span::Varies if takes_tasks && answers.is_empty() && caller.may(&FOR_TASKS) => {
-            as_task(door, caller, (&tool, arguments), THRESHOLD).await
+            as_task(door, context, (&tool, arguments), THRESHOLD).await
         }
         Span::Short | Span::Varies | Span::Long => {
             inline(door, context, (&tool, &call.name), arguments, answers).await
@@ -113,10 +113,11 @@ async fn inline(
 /// Hands the call in as a task, and waits for its end for a while.
 async fn as_task(
     door: &Door,
-    caller: &Caller,
+    context: &Context<Caller>,
     (tool, arguments): (&Arc<ToolView>, Value),
     patience: Duration,
 ) -> Result<ToolReply, RpcError> {
+    let caller = &context.caller;
     let id = match submit(door, caller, tool, arguments, None).await {
         Ok(task) => task.id,
         Err(error) if error.kind() == ErrorKind::Forbidden => return Err(request_error(&error)),
@@ -124,9 +125,22 @@ async fn as_task(
     };
     // Until its client knows of it, nobody else would call it off.
     let abandon = Abandon::of(door, caller, id);
-    let reply = await_task(door, caller, id, patience).await;
-    abandon.disarm();
-    reply
+    let reply = await_task(door, caller, id, patience).await?;
+    if is_heard(&reply, &context.capabilities) {
+        abandon.disarm();
+    }
+    Ok(reply)
+}
+
+/// Tells whether a client gets the reply: it gets no questions that it can't answer, but an error.
+fn is_heard(reply: &ToolReply, client: &Capabilities) -> bool {
+    match reply {
+        ToolReply::Asks(questions) => {
+            let mut asked = questions.asked.iter();
+            asked.all(|(_, question)| client.answers(question.kind))
+        }
+        ToolReply::Done(_) | ToolReply::Task(_) => true,
+    }
 }
 
 /// Gives a task that asked something the answers, and waits for what comes of it.
@@ -150,7 +164,7 @@ async fn resume(
     let patience = if takes_tasks { THRESHOLD } else { LAST_WAIT };
     let reply = await_task(door, caller, id, patience).await?;
     if matches!(reply, ToolReply::Task(_)) && !takes_tasks {
-        return Err(needs_tasks());
+        return Err(RpcError::tasks_not_taken());
     }
     Ok(reply)
 }
@@ -210,6 +224,9 @@ fn progress_to(outbox: &Outbox) -> ProgressReporter {
 }
 
 fn log_to(outbox: &Outbox, tool: &str) -> LogReporter {
+    if !outbox.wants_logs() {
+        return LogReporter::default();
+    }
     let (outbox, logger) = (outbox.clone(), tool.to_owned());
     LogReporter::new(move |message| {
         outbox.log(level_of(message.level), Some(logger.clone()), message.content);
@@ -227,14 +244,6 @@ fn level_of(level: LogLevel) -> protocol::LogLevel {
         LogLevel::Alert => protocol::LogLevel::Alert,
         LogLevel::Emergency => protocol::LogLevel::Emergency,
     }
-}
-
-/// A client that doesn't take tasks asked for what is done as a task only.
-fn needs_tasks() -> RpcError {
-    let mut required = Map::new();
-    let extensions = json!({ "io.modelcontextprotocol/tasks": {} });
-    required.insert("extensions".to_owned(), extensions);
-    RpcError::missing_capabilities(required)
 }
 
 fn refusal(error: &Error, name: &str) -> RpcError {

@@ -1,7 +1,7 @@
 //! Who gets in, and what is told to who doesn't.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Client, LAST_WITH_SESSIONS, request};
 use crate::{
@@ -154,6 +154,27 @@ async fn a16_a_key_that_lacks_a_scope_is_told_so_in_a_session_too() {
             "{challenge}"
         );
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_lacks_a_scope_in_one_part_is_answered_part_by_part() {
+    let server = Server::start().await;
+    let ada = Person::new(&server, "ada", "user").await;
+    let (_, keyed) = ada.key(&["plugins:execute"]).await;
+    let client = Client::session(&server, "2025-03-26", keyed.key()).await;
+    let call =
+        |name: &str, arguments: Value| request("tools/call", json!({ "name": name, "arguments": arguments }));
+    let id = "0199c0de-0000-7000-8000-00000000abcd";
+    let batch = json!([
+        call("sample__echo", json!({ "message": "hello" })),
+        call("tasks__status", json!({ "taskId": id })),
+    ]);
+    let answered = client.send_raw(Method::POST, &[], batch.to_string()).await;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    let parts: Vec<Value> = serde_json::from_str(&answered.text).unwrap();
+    assert_eq!(parts[0]["result"]["isError"], false);
+    assert_eq!(parts[1]["error"]["code"], -32_602);
     server.stop().await;
 }
 

@@ -100,6 +100,21 @@ async fn a_resource_that_is_not_there_is_told_as_the_revision_says() {
 }
 
 #[tokio::test]
+async fn patterns_are_listed_to_those_who_may_read_what_follows_them() {
+    let (server, ada, client) = start().await;
+    for (scope, own) in [("plugins:execute", 0), ("history:read", 1), ("tasks:read", 2)] {
+        let (_, keyed) = ada.key(&[scope]).await;
+        let client = client.with_token(keyed.key());
+        let listed = client.call("resources/templates/list", json!({})).await.result();
+        let listed = listed["resourceTemplates"].as_array().unwrap();
+        let patterns = listed.iter().map(|template| template["uriTemplate"].as_str());
+        let found = patterns.filter(|pattern| pattern.unwrap().starts_with("mcp-server://"));
+        assert_eq!(found.count(), own, "{scope}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn resources_of_plugins_are_read_by_address_and_by_pattern() {
     let (server, _, client) = start().await;
     for uri in ["lab://readme", "lab://notes/7"] {

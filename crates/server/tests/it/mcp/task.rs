@@ -251,6 +251,20 @@ async fn a_call_that_asks_before_the_threshold_asks_its_client_at_once() {
 }
 
 #[tokio::test]
+async fn a_task_that_asks_what_its_client_cannot_answer_is_called_off() {
+    let lab = start().await;
+    let capabilities = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    let client = lab.client.with_capabilities(capabilities);
+    let refused = client.call_tool("lab__ask-late", json!({})).await.refused();
+    assert_eq!(refused.1, -32_021);
+    let tasks = || async { lab.ada.caller.get("/api/v1/tasks").await.expect(200).data() };
+    while tasks().await[0]["status"] != "cancelled" {
+        tokio::task::yield_now().await;
+    }
+    lab.server.stop().await;
+}
+
+#[tokio::test]
 async fn f07_a_task_is_called_off_once_and_a_second_time_without_harm() {
     let lab = start().await;
     let made = lab.client.call_tool("lab__wait", json!({})).await.result();
