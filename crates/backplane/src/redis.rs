@@ -1,6 +1,7 @@
 //! Limits that processes share on a Redis server.
 
 mod options;
+mod place;
 mod link;
 mod limit;
 

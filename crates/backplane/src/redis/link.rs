@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use model::{Clock, Result, Timestamp};
 use parking_lot::RwLock;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
     aio::MultiplexedConnection,
 };
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::options::RedisOptions;
+use super::{options::RedisOptions, place::Place};
 
 /// Whether Redis is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl RedisStatus {
 
 /// The one connection that all requests of this process go through, while there is one.
 pub(super) struct Link {
-    client: Client,
+    place: Place,
     response_limit: Duration,
     connect_limit: Duration,
     probe_key: String,
@@ -80,7 +80,7 @@ impl Link {
             reason: "not connected yet".to_owned(),
         });
         Ok(Self {
-            client: options.client()?,
+            place: Place::of(options)?,
             response_limit: options.response_limit,
             connect_limit: options.connect_limit,
             probe_key: format!("{}probe", options.key_prefix),
@@ -149,10 +149,8 @@ impl Link {
             .set_connection_timeout(Some(self.connect_limit))
             .set_response_timeout(None)
             .set_pipeline_buffer_size(Self::WAITING);
-        let opening = self
-            .client
-            .get_multiplexed_async_connection_with_config(&settings);
-        let mut connection = bounded(self.connect_limit, opening).await?;
+        let limit = self.connect_limit.saturating_mul(self.place.steps());
+        let mut connection = bounded(limit, self.place.connect(&settings)).await?;
         self.probe(&mut connection).await?;
         Ok(connection)
     }

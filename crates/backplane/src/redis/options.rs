@@ -2,15 +2,15 @@
 
 use std::{fmt, time::Duration};
 
-use model::{Error, Result};
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-
 /// Where the Redis server is, and how long it may take.
 #[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS with a certificate that this
     /// machine trusts, or the authority below.
+    ///
+    /// Behind sentinels `redis-sentinel://[user[:password]@]host[:port][,host[:port]]…[/database]#name`, or
+    /// `rediss-sentinel://…`: these are asked which server is the primary of that name, again after each loss of
+    /// the connection. User and password are the servers'; the sentinels ask for none.
     pub url: String,
     /// Certificates in PEM that stand for those which this machine trusts; only with TLS.
     pub authority: Option<String>,
@@ -37,38 +37,6 @@ impl RedisOptions {
             response_limit: Duration::from_millis(250),
             connect_limit: Duration::from_secs(2),
         }
-    }
-
-    /// A client for that server, which isn't connected yet.
-    pub(super) fn client(&self) -> Result<Client> {
-        let refused = |reason: redis::RedisError| Error::invalid("REDIS_URL", reason.to_string());
-        let info = self.url.as_str().into_connection_info().map_err(refused)?;
-        let mut settings = info.redis_settings().clone();
-        if let Some(password) = &self.password {
-            settings = settings.set_password(password);
-        }
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            choose_cryptography();
-        }
-        let info = info.set_redis_settings(settings);
-        match &self.authority {
-            None => Client::open(info).map_err(refused),
-            Some(certificates) => {
-                let trusted = TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(certificates.clone().into_bytes()),
-                };
-                Client::build_with_tls(info, trusted).map_err(refused)
-            }
-        }
-    }
-}
-
-/// Lets TLS use what everything else here uses, unless the process has chosen already.
-fn choose_cryptography() {
-    if CryptoProvider::get_default().is_none() {
-        // Fails only when another thread has chosen meanwhile.
-        aws_lc_rs::default_provider().install_default().ok();
     }
 }
 

@@ -6,6 +6,7 @@ mod equality;
 mod outage;
 mod access;
 mod encryption;
+mod sentinel;
 
 use std::{env, sync::Arc, time::Duration};
 

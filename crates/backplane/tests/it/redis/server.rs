@@ -29,6 +29,25 @@ pub(crate) struct Server {
 impl Server {
     /// A server that doesn't run yet, or `None` where no program is named that could.
     pub(crate) fn prepared(more: &[&str]) -> Option<Self> {
+        Self::with(&[&["--save", "", "--appendonly", "no"], more].concat())
+    }
+
+    /// A sentinel that doesn't run yet, and will watch over a primary with a password.
+    pub(crate) fn sentinel_of(primary: &Self, name: &str, password: &str) -> Option<Self> {
+        let mut sentinel = Self::with(&["--sentinel"])?;
+        let (address, file) = (primary.address, sentinel.folder.path().join("sentinel.conf"));
+        let lines = [
+            format!("sentinel monitor {name} {} {} 1", address.ip(), address.port()),
+            format!("sentinel down-after-milliseconds {name} 500"),
+            format!("sentinel failover-timeout {name} 5000"),
+            format!("sentinel auth-pass {name} \"{password}\"\n"),
+        ];
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        sentinel.more.insert(0, file.display().to_string());
+        Some(sentinel)
+    }
+
+    fn with(more: &[&str]) -> Option<Self> {
         let program = setting("REDIS_SERVER")?;
         // Free at this moment; Redis ends when it is taken meanwhile, and the test fails.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -56,14 +75,17 @@ impl Server {
         Some(server)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Starts it, again or for the first time, always on the same port.
     pub(crate) fn start(&mut self) {
         let mut command = Command::new(&self.program);
-        command.args(["--bind", "127.0.0.1"]);
+        // A file of settings comes first.
+        command.args(&self.more).args(["--bind", "127.0.0.1"]);
         command.args([self.port_setting, &self.address.port().to_string()]);
-        command
-            .args(["--save", "", "--appendonly", "no"])
-            .args(&self.more);
         command.current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         self.running = Some(command.spawn().unwrap());
