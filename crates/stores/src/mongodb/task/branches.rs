@@ -1,12 +1,15 @@
 //! Several looks at the tasks in one round trip.
 
 use futures_util::TryStreamExt as _;
-use model::Result;
-use mongodb::bson::{Bson, Document, doc};
-use serde::de::DeserializeOwned;
+use model::{Error, Result};
+use mongodb::bson::{Document, deserialize_from_document, doc};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::row::{TASKS, TaskRow};
-use crate::mongodb::MongoStore;
+use crate::mongodb::{MongoStore, failure::is_duplicate};
+
+/// How many rows come in one answer, if they fit: all that are asked for.
+pub(super) const IN_ONE_ANSWER: u32 = 100_000;
 
 /// Looks that are taken together: what they find comes one after the other.
 #[derive(Debug, Default)]
@@ -44,6 +47,22 @@ impl Branches {
     }
 }
 
+/// What the server says of several changes.
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(rename = "n", default)]
+    count: i64,
+    #[serde(rename = "writeErrors", default)]
+    refused: Vec<Refusal>,
+    #[serde(rename = "writeConcernError", default)]
+    concern: Option<Document>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: i32,
+}
+
 impl MongoStore {
     /// Runs a pipeline on the tasks, and reads all that comes of it.
     pub(super) async fn aggregate_tasks<T>(&self, pipeline: Vec<Document>) -> Result<Vec<T>>
@@ -53,7 +72,12 @@ impl MongoStore {
         let tasks = self.connection.collection::<TaskRow>(TASKS);
         let cursor = self
             .connection
-            .run(tasks.aggregate(pipeline).with_type::<T>())
+            .run(
+                tasks
+                    .aggregate(pipeline)
+                    .batch_size(IN_ONE_ANSWER)
+                    .with_type::<T>(),
+            )
             .await?;
         Ok(self.connection.run(cursor.try_collect()).await?)
     }
@@ -73,10 +97,13 @@ impl MongoStore {
             .connection
             .run(self.connection.database().run_command(command))
             .await?;
-        Ok(match reply.get("n") {
-            Some(Bson::Int32(count)) => i64::from(*count),
-            Some(Bson::Int64(count)) => *count,
-            _ => 0,
-        })
+        let reply: Reply = deserialize_from_document(reply).map_err(Error::bug)?;
+        let mut refused = reply.refused.iter();
+        // Two processes made the same document: both ask for the same.
+        if reply.concern.is_some() || refused.any(|refusal| !is_duplicate(refusal.code)) {
+            let message = "the database could not do all of this now; try again";
+            return Err(Error::unavailable(message));
+        }
+        Ok(reply.count)
     }
 }

@@ -11,6 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::{
     row::{TASKS, TaskRow, TickRow},
     submit::Added,
+    turn::soon,
 };
 use crate::mongodb::{MongoStore, column::id};
 
@@ -77,9 +78,10 @@ impl MongoStore {
         fields.insert(field, others);
         let tasks = self.connection.collection::<TaskRow>(TASKS);
         let filter = doc! { "_id": id(task.as_uuid()) };
-        self.connection
-            .run(tasks.update_one(filter, vec![doc! { "$set": fields }]))
-            .await?;
+        let forgotten = tasks
+            .update_one(filter, vec![doc! { "$set": fields }])
+            .write_concern(soon());
+        self.connection.run(forgotten).await?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A task as it stands in its document.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use model::{
     CatchUp, Error, Failure, Job, Lease, NewTask, Priority, Recurrence, Result, Standing, Tag, Tags, Task,
@@ -265,13 +265,6 @@ impl TaskRow {
         };
         let unique_key = task.unique_key.as_ref().map(|key| key.as_str().to_owned());
         let recurrence = task.recurrence.as_ref().map(RecurrenceRow::of);
-        let mut depends_on: Vec<Uuid> = Vec::with_capacity(task.depends_on.len());
-        for other in &task.depends_on {
-            let other = id(other.as_uuid());
-            if !depends_on.contains(&other) {
-                depends_on.push(other);
-            }
-        }
         Ok(Self {
             id: id(task.id.as_uuid()),
             version: 0,
@@ -306,7 +299,7 @@ impl TaskRow {
             plugin: task.job.as_ref().map(|job| job.plugin.as_str().to_owned()),
             action: task.job.as_ref().map(|job| job.action.as_str().to_owned()),
             payload,
-            depends_on,
+            depends_on: distinct(&task.depends_on),
             waits_for: Vec::new(),
             is_unchecked: false,
             has_dependents: false,
@@ -456,6 +449,13 @@ impl TaskRow {
             standing,
         })
     }
+}
+
+/// The ids, each once, in their order.
+fn distinct(ids: &[TaskId]) -> Vec<Uuid> {
+    let mut seen = HashSet::new();
+    let ids = ids.iter().filter(|id| seen.insert(**id));
+    ids.map(|other| id(other.as_uuid())).collect()
 }
 
 /// Reads JSON that this server wrote.

@@ -2,7 +2,7 @@
 //!
 //! A ready job has a turn among those of its priority; the least goes first. An owner's turns are handed out by one
 //! document for each owner and priority, so that processes agree; a turn that was handed out and not used is no harm.
-//! How far the turns have come is read off the first that waits, and remembered for a moment.
+//! How far the turns have come is written with each claim, and believed for a moment once it was read.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use std::{
 use model::{Priority, Result, Timestamp};
 use mongodb::{
     bson::{Document, Uuid, doc},
-    options::ReturnDocument,
+    options::{ReturnDocument, WriteConcern},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,17 @@ fn line_id(priority: Priority, owner: Option<Uuid>) -> String {
     owner.map_or_else(|| format!("{priority}:"), |owner| format!("{priority}:{owner}"))
 }
 
+/// The document that says how far the turns of a priority have come. It stands among the tasks, so that a claim writes it
+/// in the same round trip.
+pub(super) fn present_id(priority: i32) -> String {
+    format!("turn:{priority}")
+}
+
+/// What writes that need not outlast the loss of a server ask for: what is lost is done again, or costs an owner a turn.
+pub(super) fn soon() -> WriteConcern {
+    WriteConcern::nodes(1)
+}
+
 impl MongoStore {
     /// Hands out the next turns of an owner: the present one if it had none that is to come.
     pub(super) async fn reserve(
@@ -176,6 +187,7 @@ impl MongoStore {
             let handed_out = turns
                 .find_one_and_update(doc! { "_id": &line }, update.clone())
                 .upsert(true)
+                .write_concern(soon())
                 .return_document(ReturnDocument::After);
             match self.connection.run(handed_out).await {
                 Ok(Some(row)) => break row,
@@ -197,7 +209,8 @@ impl MongoStore {
         let filter = doc! { "_id": &reserved.line, "n": last };
         let update = doc! { "$inc": { "n": count.saturating_neg() } };
         let turns = self.connection.collection::<TurnRow>(TURNS);
-        drop(self.connection.run(turns.update_one(filter, update)).await);
+        let returned = turns.update_one(filter, update).write_concern(soon());
+        drop(self.connection.run(returned).await);
     }
 
     /// Takes back the turns that didn't come of an owner none of whose jobs waits any more. Whether that works doesn't
@@ -214,33 +227,22 @@ impl MongoStore {
             let line = line_id(priority, row.user_id);
             let turns = self.connection.collection::<TurnRow>(TURNS);
             let update = doc! { "$min": { "n": present } };
-            drop(
-                self.connection
-                    .run(turns.update_one(doc! { "_id": line }, update))
-                    .await,
-            );
+            let left = turns
+                .update_one(doc! { "_id": line }, update)
+                .write_concern(soon());
+            drop(self.connection.run(left).await);
         }
     }
 
-    /// How far the turns of a priority have come: to the first that waits, or, when none does, to the last that was
-    /// handed out.
+    /// How far the turns of a priority have come: to the greatest that was claimed.
     async fn present(&self, priority: Priority) -> Result<i64> {
         let line = *self.tasks.line(priority).lock();
         if is_believed(line.read_at) {
             return Ok(line.present);
         }
-        let number = priority_number(priority);
-        let lanes = self.read_lanes().await?;
-        let ready = doc! { "q": Place::Ready.number(), "p": number, "l": { "$in": lanes } };
-        let first = self.first_of(ready, doc! { "n": 1 }).await?;
-        let read = match first {
-            Some(first) => first.turn,
-            None => {
-                let turns = self.connection.collection::<TurnRow>(TURNS);
-                let last = turns.find_one(doc! { "p": number }).sort(doc! { "n": -1 });
-                self.connection.run(last).await?.map_or(0, |row| row.last)
-            }
-        };
+        let heads = self.connection.collection::<Head>(TASKS);
+        let find = heads.find_one(doc! { "_id": present_id(priority_number(priority)) });
+        let read = self.connection.run(find).await?.map_or(0, |row| row.turn);
         let mut line = self.tasks.line(priority).lock();
         line.present = line.present.max(read);
         line.read_at = Some(Instant::now());
@@ -277,21 +279,6 @@ impl MongoStore {
         let first = first.and_then(|first| first.due_at).map(timestamp);
         self.tasks.note_first_due(first);
         Ok(first)
-    }
-
-    /// The plugins that ever had a task.
-    async fn read_lanes(&self) -> Result<Vec<String>> {
-        let known = self.tasks.lanes();
-        if known.is_empty() {
-            let names = self.connection.collection::<Document>(LANES);
-            for name in self.connection.run(names.distinct("_id", doc! {})).await? {
-                if let Some(name) = name.as_str() {
-                    self.tasks.note_lane(name);
-                }
-            }
-            return Ok(self.tasks.lanes());
-        }
-        Ok(known)
     }
 
     /// Sees to it that a plugin is among those that ever had a task, before it has one.

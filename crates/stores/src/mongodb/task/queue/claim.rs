@@ -3,7 +3,7 @@
 //! Three round trips, however many jobs: one look at the heads of all lines, one conditional change of those that were
 //! chosen, and one reading of those that were got. When jobs have become due, they take their turns first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::{ClaimRequest, Claimed, ClaimedTask, Priority, Result, Timestamp};
 use mongodb::bson::{Bson, DateTime, Document, Uuid, doc, oid::ObjectId};
@@ -15,11 +15,11 @@ use crate::mongodb::{
     column::{id, moment, timestamp},
     contention::Contention,
     task::{
-        branches::Branches,
+        branches::{Branches, IN_ONE_ANSWER},
         due::{DueRow, due_fields, due_jobs, due_order},
         place::Place,
         row::{TASKS, TaskRow, priority_number, status_number},
-        turn::LANES,
+        turn::{LANES, present_id},
     },
 };
 
@@ -66,13 +66,14 @@ struct View {
 
 impl View {
     fn add(&mut self, seen: Seen, now: Timestamp) {
-        let id = match seen.id {
-            Bson::String(name) => return self.lanes.push(name),
-            Bson::Binary(id) => match id.to_uuid() {
-                Ok(id) => id,
-                Err(_) => return,
-            },
-            _ => return,
+        let Bson::Binary(id) = seen.id else {
+            if let Bson::String(name) = seen.id {
+                self.lanes.push(name);
+            }
+            return;
+        };
+        let Ok(id) = id.to_uuid() else {
+            return;
         };
         if seen.queue == Some(Place::Ready.number()) {
             self.ready.push(Candidate {
@@ -181,9 +182,13 @@ impl MongoStore {
             } },
             doc! { "$unset": ["n", "pg"] },
         ];
+        let mut changes = vec![doc! { "q": filter, "u": update, "multi": true }];
+        changes.extend(passing(picks));
+        self.update_tasks(changes).await?;
         let tasks = self.connection.collection::<TaskRow>(TASKS);
-        self.connection.run(tasks.update_many(filter, update)).await?;
-        let got = tasks.find(doc! { "_id": { "$in": &ids }, "ct": token });
+        let got = tasks
+            .find(doc! { "_id": { "$in": &ids }, "ct": token })
+            .batch_size(IN_ONE_ANSWER);
         let got: Vec<TaskRow> = self.connection.read_all(got).await?;
         let mut got: HashMap<Uuid, TaskRow> = got.into_iter().map(|row| (row.id, row)).collect();
         let mut claimed = Vec::with_capacity(got.len());
@@ -196,6 +201,18 @@ impl MongoStore {
         }
         Ok(claimed)
     }
+}
+
+/// The changes that say how far the turns have come.
+fn passing(picks: &[Candidate]) -> impl Iterator<Item = Document> {
+    let mut greatest: BTreeMap<i32, i64> = BTreeMap::new();
+    for pick in picks {
+        let turn = greatest.entry(pick.priority).or_insert(pick.turn);
+        *turn = pick.turn.max(*turn);
+    }
+    greatest.into_iter().map(|(priority, turn)| {
+        doc! { "q": { "_id": present_id(priority) }, "u": { "$max": { "n": turn } }, "upsert": true }
+    })
 }
 
 /// Takes the texts of a claimed task apart. One that can't be read is left out: its lease ends, and it fails in the end.

@@ -62,6 +62,9 @@ pub(in crate::mongodb::task) async fn submit_all(
     }
 }
 
+/// The numbers of tasks that become ready, by priority and owner.
+type Lines = BTreeMap<(i32, Option<[u8; 16]>), (Priority, Vec<usize>)>;
+
 /// What becomes of the tasks of a submission.
 #[derive(Default)]
 struct Plan {
@@ -205,7 +208,7 @@ impl MongoStore {
 
     /// Gives new tasks their places in the queue, and those that are ready their turns.
     async fn take_places(&self, rows: &mut [TaskRow]) -> Result<Vec<Reserved>> {
-        let mut lines: BTreeMap<(i32, Option<[u8; 16]>), (Priority, Vec<usize>)> = BTreeMap::new();
+        let mut lines = Lines::new();
         let mut first_due = None;
         for (index, row) in rows.iter_mut().enumerate() {
             let place = Place::of(&row.standing()?, timestamp(row.created_at));
@@ -383,14 +386,15 @@ fn is_duplicate_insert(fault: &Fault) -> bool {
     let Fault::Database(error) = fault else {
         return fault.is_duplicate();
     };
-    match error.kind.as_ref() {
-        ErrorKind::InsertMany(InsertManyError {
-            write_errors: Some(refused),
-            write_concern_error: None,
-            ..
-        }) => refused.iter().all(|refusal| is_duplicate(refusal.code)),
-        _ => false,
-    }
+    let ErrorKind::InsertMany(InsertManyError {
+        write_errors: Some(refused),
+        write_concern_error: None,
+        ..
+    }) = error.kind.as_ref()
+    else {
+        return false;
+    };
+    refused.iter().all(|refusal| is_duplicate(refusal.code))
 }
 
 impl TaskRow {
