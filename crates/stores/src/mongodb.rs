@@ -25,7 +25,7 @@ use ::mongodb::bson::{Document, doc};
 use async_trait::async_trait;
 use model::{Result, Secret, Store};
 
-use self::{batcher::Batcher, connection::Connection};
+use self::{batcher::Batcher, connection::Connection, contention::Turns};
 
 /// Where the shared store is, and how much of it one process may use.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ impl MongoOptions {
 /// The store on a MongoDB database. Writes are acknowledged once a majority of its members has them on disk.
 pub struct MongoStore {
     connection: Connection,
+    /// Of those who count failed sign-ins under an address.
+    counting: Turns,
     executions: Batcher,
     task_inserts: Batcher,
     tasks: task::Tasks,
@@ -71,6 +73,7 @@ impl MongoStore {
         let connection = Connection::new(options).await?;
         schema::prepare(&connection).await?;
         let store = Self {
+            counting: Turns::default(),
             executions: Batcher::start(connection.raw(execution::COLLECTION), connection.limit()),
             task_inserts: Batcher::start(connection.raw(task::COLLECTION), connection.limit()),
             tasks: task::Tasks::default(),

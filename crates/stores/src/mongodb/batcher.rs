@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::mongodb::{
     Collection,
     bson::{RawDocumentBuf, serialize_to_raw_document_buf},
-    error::{ErrorKind, InsertManyError},
+    error::ErrorKind,
 };
 use model::{Error, ErrorCode};
 use parking_lot::Mutex;
@@ -138,25 +138,20 @@ fn take_waiting(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Batch {
 
 /// What became of each of `count` documents whose insert, as a whole, failed.
 fn outcomes_of(error: ::mongodb::error::Error, count: usize) -> Vec<Result<(), Fault>> {
-    match *error.kind {
-        ErrorKind::InsertMany(InsertManyError {
-            write_errors: Some(ref refused),
-            write_concern_error: None,
-            ..
-        }) if !refused.is_empty() => (0..count)
-            .map(
-                |index| match refused.iter().find(|refusal| refusal.index == index) {
-                    None => Ok(()),
-                    Some(refusal) if is_duplicate(refusal.code) => {
-                        Err(Fault::Duplicate(refusal.message.clone()))
-                    }
-                    Some(_) => Err(Fault::Database(error.clone())),
-                },
-            )
-            .collect(),
-        _ => {
-            let fault = Fault::from(error);
-            (0..count).map(|_| Err(fault.again())).collect()
-        }
+    let mut refusals = Vec::new();
+    if let ErrorKind::InsertMany(failure) = error.kind.as_ref()
+        && failure.write_concern_error.is_none()
+    {
+        refusals = failure.write_errors.clone().unwrap_or_default();
     }
+    if refusals.is_empty() {
+        let fault = Fault::from(error);
+        return (0..count).map(|_| Err(fault.again())).collect();
+    }
+    let outcome_of = |index| match refusals.iter().find(|refusal| refusal.index == index) {
+        None => Ok(()),
+        Some(refusal) if is_duplicate(refusal.code) => Err(Fault::Duplicate(refusal.message.clone())),
+        Some(_) => Err(Fault::Database(error.clone())),
+    };
+    (0..count).map(outcome_of).collect()
 }

@@ -1,11 +1,17 @@
-//! Trying again what another writer was faster with.
+//! Writers of one document: they wait for each other within a process, and try again what another process was faster
+//! with.
 
 use std::{
+    array,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     time::Duration,
 };
 
 use model::Error;
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 
 use super::failure::Fault;
 
@@ -42,6 +48,41 @@ impl Contention {
             .min(MAX_PAUSE);
         pause(longest.mul_f64(fraction())).await;
         Ok(())
+    }
+}
+
+/// How many documents can be changed at the same moment, at most, by those who take turns.
+const PLACES: usize = 64;
+
+/// Lets those of one process who change the same document do it one after the other: the database lets all but one
+/// begin again, at its own cost. Nothing but speed depends on it.
+pub(super) struct Turns {
+    places: [Mutex<()>; PLACES],
+    hasher: RandomState,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            places: array::from_fn(|_| Mutex::new(())),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Turns {
+    /// Waits for the turn of one who changes the document with a key, for up to `limit`; it lasts as long as what is
+    /// given.
+    ///
+    /// # Errors
+    /// [`Fault::TimedOut`].
+    pub(super) async fn wait(&self, key: &str, limit: Duration) -> Result<MutexGuard<'_, ()>, Fault> {
+        let [.., byte] = self.hasher.hash_one(key).to_be_bytes();
+        let place = self
+            .places
+            .get(usize::from(byte) % PLACES)
+            .ok_or(Fault::TimedOut)?;
+        timeout(limit, place.lock()).await.map_err(|_| Fault::TimedOut)
     }
 }
 

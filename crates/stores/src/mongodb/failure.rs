@@ -126,12 +126,19 @@ fn took_too_long() -> Error {
 
 /// The server's code and message, when the failure is an answer of the server.
 fn code_of(error: &DriverError) -> Option<(i32, &str)> {
-    match error.kind.as_ref() {
-        ErrorKind::Command(command) => Some((command.code, &command.message)),
-        ErrorKind::Write(WriteFailure::WriteError(write)) => Some((write.code, &write.message)),
-        ErrorKind::Write(WriteFailure::WriteConcernError(write)) => Some((write.code, &write.message)),
-        _ => None,
+    if let ErrorKind::Command(command) = error.kind.as_ref() {
+        return Some((command.code, &command.message));
     }
+    let ErrorKind::Write(failure) = error.kind.as_ref() else {
+        return None;
+    };
+    if let WriteFailure::WriteError(write) = failure {
+        return Some((write.code, &write.message));
+    }
+    if let WriteFailure::WriteConcernError(write) = failure {
+        return Some((write.code, &write.message));
+    }
+    None
 }
 
 #[cfg(test)]

@@ -35,12 +35,10 @@ struct Series {
 
 impl CountRow {
     fn duration(&self) -> Duration {
-        match self.micros {
-            Bson::Int32(micros) => Duration::from_micros(to_count(i64::from(micros))),
-            Bson::Int64(micros) => Duration::from_micros(to_count(micros)),
-            // A sum that no whole number can hold stops at the greatest one.
-            _ => Duration::from_micros(i64::MAX.unsigned_abs()),
-        }
+        let small = || self.micros.as_i32().map(i64::from);
+        // A sum that no whole number can hold stops at the greatest one.
+        let micros = self.micros.as_i64().or_else(small).unwrap_or(i64::MAX);
+        Duration::from_micros(to_count(micros))
     }
 }
 

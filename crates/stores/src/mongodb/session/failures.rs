@@ -82,6 +82,8 @@ impl MongoStore {
         (now, forgotten_before): (Timestamp, Timestamp),
         event: Option<&SecurityEvent>,
     ) -> Result<SignInFailures, Fault> {
+        let limit = self.connection.limit();
+        let _turn = self.counting.wait(email.as_str(), limit).await?;
         if let Some(user) = self.find_forgotten(email.as_str()).await? {
             self.settle_forgotten(user, email.as_str()).await?;
         }
@@ -90,10 +92,10 @@ impl MongoStore {
             event: EventRow::of(event),
         });
         // What callers wrote is given as a literal: in a pipeline, a text may be an expression.
-        let told = told.map(|told| value(&told)).transpose()?;
-        let added: Vec<Bson> = told
-            .into_iter()
+        let added = told.as_ref().map(value).transpose()?;
+        let added: Vec<Bson> = added
             .map(|told| doc! { "$literal": told }.into())
+            .into_iter()
             .collect();
         let is_forgotten =
             doc! { "$lt": [{ "$ifNull": ["$last_at", moment(now)] }, moment(forgotten_before)] };
@@ -105,8 +107,9 @@ impl MongoStore {
         } };
         let row = self.upsert_failures(email.as_str(), step).await?;
         let after = row.failures();
-        if !row.events.is_empty()
-            && let Err(fault) = self.settle_events(row).await
+        // Others hand over their own; what nobody did is left for [`Self::settle_accounts`].
+        if let Some(told) = told
+            && let Err(fault) = self.settle_events(email.as_str(), &[told]).await
         {
             tracing::warn!(?fault, "a security event will reach its account later");
         }
@@ -132,15 +135,15 @@ impl MongoStore {
         }
     }
 
-    /// Hands the events of a count over to their accounts.
-    async fn settle_events(&self, row: FailureRow) -> Result<(), Fault> {
-        for told in &row.events {
+    /// Hands events of a count over to their accounts.
+    async fn settle_events(&self, email: &str, events: &[ToldRow]) -> Result<(), Fault> {
+        for told in events {
             self.keep_event(told.user, &told.event).await?;
         }
-        let handed: Vec<Uuid> = row.events.iter().map(|told| told.event.id()).collect();
+        let handed: Vec<Uuid> = events.iter().map(|told| told.event.id()).collect();
         let collection = self.connection.collection::<Document>(COLLECTION);
         let removing = collection.update_one(
-            doc! { "_id": { "$eq": row.email } },
+            doc! { "_id": { "$eq": email } },
             doc! { "$pull": { "events": { "event.i": { "$in": handed } } } },
         );
         self.connection.run(removing).await?;
@@ -169,7 +172,7 @@ impl MongoStore {
                 return Ok(());
             }
             match self.find_failures(email).await? {
-                Some(row) => self.settle_events(row).await?,
+                Some(row) => self.settle_events(&row.email, &row.events).await?,
                 None => return Ok(()),
             }
         }
@@ -194,7 +197,7 @@ impl MongoStore {
             .find(doc! { "events.event.i": { "$exists": true } })
             .limit(limit);
         for row in self.connection.read_all(counts).await? {
-            self.settle_events(row).await?;
+            self.settle_events(&row.email, &row.events).await?;
         }
         Ok(())
     }
