@@ -7,3 +7,5 @@ mod make;
 mod walk;
 mod contract;
 mod sqlite;
+#[cfg(feature = "mongodb")]
+mod mongodb;

@@ -33,6 +33,14 @@ impl Mongo {
     pub(crate) fn options(&self) -> &MongoOptions {
         &self.options
     }
+
+    /// The database as the driver sees it, to put there what a process that died would leave.
+    pub(crate) async fn raw(&self) -> ::mongodb::Database {
+        let client = ::mongodb::Client::with_uri_str(self.options.uri.expose())
+            .await
+            .unwrap();
+        client.database(self.options.database.as_ref().unwrap())
+    }
 }
 
 impl Default for Mongo {
@@ -75,7 +83,9 @@ impl Drop for Mongo {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let client = mongodb::Client::with_uri_str(options.uri.expose()).await.unwrap();
+                let client = ::mongodb::Client::with_uri_str(options.uri.expose())
+                    .await
+                    .unwrap();
                 let name = options.database.unwrap();
                 // What can't be dropped hinders nobody: the name is random.
                 drop(client.database(&name).drop().await);

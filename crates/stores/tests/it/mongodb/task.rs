@@ -1,0 +1,296 @@
+//! Tasks in the shared store: what processes that died leave in it, and several processes at one queue.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ::mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use futures_util::TryStreamExt as _;
+use model::{AttemptEnd, ClaimRequest, Priority, Store, TaskStatus};
+
+use crate::{
+    engine::{Engine, Mongo},
+    make::{
+        claim, ending, job, job_after, job_at, job_of, moment, number_of, recurring, task_id, tool, worker,
+    },
+};
+
+/// Makes a test of each case, on a database of its own.
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            if Mongo::is_there() {
+                on::$case(Mongo::default()).await;
+            }
+        }
+    )*};
+}
+
+cases![
+    g04_tasks_that_a_process_died_while_writing_never_count,
+    g04_tasks_that_count_are_there_although_their_process_died,
+    g04_a_call_that_a_process_that_died_was_to_record_is_recorded_once,
+    g04_a_job_of_a_tick_that_a_process_that_died_was_to_submit_is_submitted_once,
+    g04_a_task_is_told_of_an_end_that_no_process_told_it_of,
+    a_claim_takes_three_round_trips_however_many_tasks_it_gets,
+    owners_take_turns_whichever_process_they_and_the_workers_are_at,
+    of_claims_of_many_processes_each_task_goes_to_one,
+    c08_texts_are_never_a_part_of_a_query,
+];
+
+async fn tasks(place: &Mongo) -> ::mongodb::Collection<Document> {
+    place.raw().await.collection("tasks")
+}
+
+async fn numbers(store: &Arc<dyn Store>, now: i64, limit: u16) -> Vec<u64> {
+    let claimed = store.claim_tasks(claim(now, limit)).await.unwrap();
+    claimed.tasks.iter().map(|held| number_of(held.task.id)).collect()
+}
+
+/// Puts two tasks back to where they are before they count, in a batch in this state.
+async fn staged(place: &Mongo, state: i32) {
+    let store = place.open().await;
+    store
+        .submit_tasks(vec![job(1), job_after(&[1], 2)])
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let batch = ObjectId::new();
+    let begun = DateTime::from_millis(DateTime::now().timestamp_millis() - 60_000);
+    let batches = place.raw().await.collection::<Document>("task_batches");
+    batches
+        .insert_one(doc! { "_id": batch, "s": state, "at": begun })
+        .await
+        .unwrap();
+    let staging = vec![
+        doc! { "$set": { "s": -1, "b": batch, "bq": "$q" } },
+        doc! { "$unset": "q" },
+    ];
+    let changed = tasks(place)
+        .await
+        .update_many(doc! { "v": { "$exists": true } }, staging)
+        .await;
+    assert_eq!(changed.unwrap().matched_count, 2);
+}
+
+mod on {
+    use super::*;
+
+    pub(super) async fn g04_tasks_that_a_process_died_while_writing_never_count(place: Mongo) {
+        staged(&place, 0).await;
+        let store = place.open().await;
+        for number in [1, 2] {
+            assert!(store.find_task(task_id(number), None).await.unwrap().is_none());
+        }
+        let overview = store.task_overview(None, moment(0), 10).await.unwrap();
+        assert!(overview.counts.is_empty() && numbers(&store, 100, 10).await.is_empty());
+        store.settle_dependents(moment(100), 10).await.unwrap();
+        let left = tasks(&place)
+            .await
+            .count_documents(doc! { "v": { "$exists": true } })
+            .await;
+        assert_eq!(left.unwrap(), 0);
+        assert!(store.submit_task(job(1)).await.unwrap().is_new);
+        assert_eq!(numbers(&store, 200, 10).await, [1]);
+    }
+
+    pub(super) async fn g04_tasks_that_count_are_there_although_their_process_died(place: Mongo) {
+        staged(&place, 1).await;
+        let store = place.open().await;
+        // Whoever submits the same once more finds what is there.
+        let again = store.submit_task(job(1)).await.unwrap();
+        assert!(again.is_new);
+        assert_eq!(numbers(&store, 100, 10).await, [1]);
+        let waiting = store.find_task(task_id(2), None).await.unwrap().unwrap();
+        assert_eq!(
+            (waiting.standing.status, waiting.standing.unmet),
+            (TaskStatus::Pending, 1)
+        );
+        let batches = place.raw().await.collection::<Document>("task_batches");
+        assert_eq!(batches.count_documents(doc! {}).await.unwrap(), 0);
+    }
+
+    pub(super) async fn g04_a_call_that_a_process_that_died_was_to_record_is_recorded_once(place: Mongo) {
+        let store = place.open().await;
+        store.submit_task(job(1)).await.unwrap();
+        let held = store.claim_tasks(claim(10, 1)).await.unwrap().tasks.remove(0);
+        let ending = ending(&held, AttemptEnd::Succeeded, 20);
+        store.finish_task(held.hold(), &ending).await.unwrap();
+        store.close().await.unwrap();
+        let calls = place.raw().await.collection::<Document>("execution");
+        let call = calls.find_one_and_delete(doc! {}).await.unwrap().unwrap();
+        let riding = doc! { "$push": { "out": call } };
+        let tasks = tasks(&place).await;
+        tasks
+            .update_one(doc! { "v": { "$exists": true } }, riding)
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let store = place.open().await;
+            store.settle_dependents(moment(100), 10).await.unwrap();
+            let attempts = store.list_attempts(task_id(1), 10).await.unwrap();
+            assert_eq!(attempts, [ending.execution.clone().unwrap()]);
+            let statistics = store.call_statistics(&[tool("echo")], None).await.unwrap();
+            assert_eq!(statistics[0].successes, 1);
+            let riding = tasks.count_documents(doc! { "out": { "$exists": true } }).await;
+            assert_eq!(riding.unwrap(), 0);
+        }
+    }
+
+    pub(super) async fn g04_a_job_of_a_tick_that_a_process_that_died_was_to_submit_is_submitted_once(
+        place: Mongo,
+    ) {
+        let store = place.open().await;
+        store.submit_task(recurring(1, 100)).await.unwrap();
+        let fired = store
+            .fire_schedule(task_id(1), moment(100), Some(moment(200)), Some(job(150)))
+            .await;
+        assert!(fired.unwrap());
+        store.close().await.unwrap();
+        let tasks = tasks(&place).await;
+        let mut job = tasks.find_one_and_delete(doc! { "k": 1 }).await.unwrap().unwrap();
+        for field in ["q", "n", "ra"] {
+            job.remove(field);
+        }
+        let tick = DateTime::from_millis(moment(100).as_millis());
+        let riding = doc! { "$push": { "fj": { "at": tick, "j": job } }, "$set": { "rec.la": Bson::Null } };
+        tasks.update_one(doc! { "k": 2 }, riding).await.unwrap();
+        for round in 0..2 {
+            let store = place.open().await;
+            store.settle_dependents(moment(160), 10).await.unwrap();
+            let schedule = store.find_task(task_id(1), None).await.unwrap().unwrap();
+            assert_eq!(schedule.recurrence.unwrap().last_at, Some(moment(100)));
+            let expected: &[u64] = if round == 0 { &[150] } else { &[] };
+            assert_eq!(numbers(&store, 170, 10).await, expected);
+        }
+    }
+
+    pub(super) async fn g04_a_task_is_told_of_an_end_that_no_process_told_it_of(place: Mongo) {
+        let store = place.open().await;
+        for task in [job(1), job_after(&[1], 2)] {
+            store.submit_task(task).await.unwrap();
+        }
+        let held = store.claim_tasks(claim(10, 1)).await.unwrap().tasks.remove(0);
+        let ending = ending(&held, AttemptEnd::Succeeded, 20);
+        store.finish_task(held.hold(), &ending).await.unwrap();
+        // As if the first had ended, and had been settled, while the second was being written.
+        let tasks = tasks(&place).await;
+        let told = tasks.update_one(doc! { "tell": true }, doc! { "$unset": { "tell": "" } });
+        assert_eq!(told.await.unwrap().modified_count, 1);
+        let unchecked = tasks.update_one(
+            doc! { "dp": { "$exists": true } },
+            doc! { "$set": { "chk": true } },
+        );
+        assert_eq!(unchecked.await.unwrap().modified_count, 1);
+        let settled = store.settle_dependents(moment(30), 10).await.unwrap();
+        assert_eq!((settled.told, settled.has_more), (1, false));
+        assert_eq!(numbers(&store, 40, 10).await, [2]);
+        assert_eq!(store.settle_dependents(moment(50), 10).await.unwrap().told, 0);
+    }
+
+    pub(super) async fn a_claim_takes_three_round_trips_however_many_tasks_it_gets(place: Mongo) {
+        let store = place.open().await;
+        let tasks =
+            (1..=600).map(|number| job_at(Priority::ALL[usize::try_from(number % 4).unwrap()], number));
+        store.submit_tasks(tasks.collect()).await.unwrap();
+        assert_eq!(numbers(&store, 1_000, 1).await.len(), 1);
+        let database = place.raw().await;
+        database.run_command(doc! { "profile": 2 }).await.unwrap();
+        assert_eq!(numbers(&store, 1_000, 500).await.len(), 500);
+        database.run_command(doc! { "profile": 0 }).await.unwrap();
+        let profile = database.collection::<Document>("system.profile");
+        // Changes that come in one round trip stand there one by one.
+        let mut counts = Vec::new();
+        for asked in [
+            doc! { "command.aggregate": "tasks" },
+            doc! { "command.find": "tasks" },
+            doc! { "op": { "$in": ["getmore", "insert", "remove"] } },
+        ] {
+            counts.push(profile.count_documents(asked).await.unwrap());
+        }
+        assert_eq!(counts, [1, 1, 0]);
+        let changes = profile.find(doc! { "op": "update" }).await.unwrap();
+        let changes: Vec<Document> = changes.try_collect().await.unwrap();
+        let is_many = |change: &&Document| {
+            change
+                .get_document("command")
+                .unwrap()
+                .get_bool("multi")
+                .unwrap_or(false)
+        };
+        assert_eq!(changes.iter().filter(is_many).count(), 1);
+        assert!(changes.len() <= 5, "and the turn of each priority: {changes:?}");
+    }
+
+    pub(super) async fn owners_take_turns_whichever_process_they_and_the_workers_are_at(place: Mongo) {
+        let (one, other) = (place.open().await, place.open().await);
+        one.submit_tasks((1..=300).map(job).collect()).await.unwrap();
+        assert_eq!(numbers(&one, 1_000, 200).await.len(), 200);
+        // The other process has seen nothing of all that.
+        other
+            .submit_tasks((401..=420).map(|number| job_of(2, number)).collect())
+            .await
+            .unwrap();
+        let mut order = Vec::new();
+        for _ in 0..10 {
+            order.extend(numbers(&one, 1_000, 1).await);
+            order.extend(numbers(&other, 1_000, 1).await);
+        }
+        let late = order.iter().filter(|number| **number > 400).count();
+        assert!((9..=11).contains(&late), "{order:?}");
+    }
+
+    pub(super) async fn of_claims_of_many_processes_each_task_goes_to_one(place: Mongo) {
+        let first = place.open().await;
+        first
+            .submit_tasks((1..=400).map(|number| job_of(number % 7, number)).collect())
+            .await
+            .unwrap();
+        let mut works = tokio::task::JoinSet::new();
+        for number in 1..=4 {
+            let store = place.open().await;
+            works.spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let request = ClaimRequest {
+                        worker: worker(number),
+                        ..claim(1_000, 9)
+                    };
+                    let claimed = store.claim_tasks(request).await.unwrap();
+                    mine.extend(claimed.tasks.iter().map(|held| held.task.id));
+                    if !claimed.has_more && claimed.tasks.is_empty() {
+                        return mine;
+                    }
+                }
+            });
+        }
+        let given = works.join_all().await.concat();
+        assert_eq!(given.len(), 400);
+        assert_eq!(given.into_iter().collect::<BTreeSet<_>>().len(), 400);
+    }
+
+    pub(super) async fn c08_texts_are_never_a_part_of_a_query(place: Mongo) {
+        let store = place.open().await;
+        let mut odd = job(1);
+        odd.title = "$v".parse().unwrap();
+        odd.description = Some("$$ROOT".parse().unwrap());
+        odd.unique_key = Some("$u".parse().unwrap());
+        odd.tags = crate::make::tags(&["$tags", "{\"$gt\": \"\"}"]);
+        store.submit_task(odd.clone()).await.unwrap();
+        let submitted = store
+            .submit_tasks(vec![job(2), job(3), odd.clone()])
+            .await
+            .unwrap();
+        assert_eq!(submitted[2].task.id, odd.id);
+        let held = store.claim_tasks(claim(10, 1)).await.unwrap().tasks.remove(0);
+        assert_eq!(held.task.title.as_str(), "$v");
+        for (q, expected) in [("$v", 1), ("$$root", 1), ("$t", 0), (".*", 0)] {
+            let filter = model::TaskFilter {
+                q: Some(q.to_owned()),
+                ..model::TaskFilter::default()
+            };
+            let request = crate::walk::first_page(model::TaskSort::CreatedAt, crate::walk::BOTH[0], 5);
+            let page = store.list_tasks(&filter, &request).await.unwrap();
+            assert_eq!(page.total, expected, "{q}");
+        }
+    }
+}
