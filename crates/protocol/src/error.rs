@@ -105,11 +105,25 @@ impl RpcError {
         Self::new(ErrorCode::Internal, "the server failed; its log has the reason")
     }
 
+    /// Says that the call was called off since the server stops.
+    #[must_use]
+    pub(crate) fn stopping() -> Self {
+        let message = "the server is stopping; the call was called off before it ended";
+        Self::new(ErrorCode::Internal, message)
+    }
+
     /// Says that the request needs capabilities that its client hasn't declared, in the form in which a client declares
     /// them: `{"sampling": {}}`.
     #[must_use]
     pub fn missing_capabilities(required: Map<String, Value>) -> Self {
-        let names: Vec<&str> = required.keys().map(String::as_str).collect();
+        let names = required
+            .iter()
+            .flat_map(|(name, detail)| match (name.as_str(), detail) {
+                // Extensions are known by their own names.
+                ("extensions", Value::Object(extensions)) => extensions.keys().map(String::as_str).collect(),
+                (name, _) => vec![name],
+            });
+        let names: Vec<&str> = names.collect();
         let message = format!(
             "this needs a client that declares the capability: {}",
             names.join(", ")

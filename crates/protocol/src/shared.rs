@@ -61,6 +61,9 @@ pub struct Host<H> {
     pub tracker: TaskTracker,
     /// Cancelled when the host is about to stop: streams of changes end, calls go on.
     pub stop: CancellationToken,
+    /// Cancelled when the host can wait for calls no longer: each ends with an error that says so, and what it did is
+    /// dropped.
+    pub cut_off: CancellationToken,
 }
 
 /// [`Host`] with what is asked of the handler once.
@@ -73,6 +76,7 @@ pub(crate) struct Shared<H> {
     pub(crate) limits: Limits,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) cut_off: CancellationToken,
     /// Who listens.
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) description: ServerDescription,
@@ -98,6 +102,7 @@ impl<H: Handler> Shared<H> {
             limits: host.limits,
             tracker: host.tracker,
             stop: host.stop,
+            cut_off: host.cut_off,
             description,
             server_info,
         }

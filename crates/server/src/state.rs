@@ -20,6 +20,7 @@ struct Parts {
     ids: Arc<dyn Ids>,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    cutting_off: CancellationToken,
 }
 
 impl AppState {
@@ -40,6 +41,7 @@ impl AppState {
             ids,
             tasks,
             stopping,
+            cutting_off: CancellationToken::new(),
         }))
     }
 
@@ -77,6 +79,12 @@ impl AppState {
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.0.stopping
+    }
+
+    /// Is cancelled when a stop has waited long enough: what can still say so to its client has a moment to do it.
+    #[must_use]
+    pub fn cutting_off(&self) -> &CancellationToken {
+        &self.0.cutting_off
     }
 }
 

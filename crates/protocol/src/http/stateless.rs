@@ -128,7 +128,7 @@ async fn listen<H: Handler>(
     if !accepted.stream {
         return answer::not_acceptable(
             Some(&id),
-            "`subscriptions/listen` answers `text/event-stream` only",
+            "`subscriptions/listen` answers with a stream only: send `Accept: application/json, text/event-stream`",
         );
     }
     let Prepared {
@@ -163,7 +163,12 @@ async fn call<H: Handler>(
     let owned = Arc::clone(shared);
     let own_id = id.clone();
     let mut running: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(async move {
-        match carry_out(&owned, &context, invocation, &body).await {
+        let ended = tokio::select! {
+            biased;
+            ended = carry_out(&owned, &context, invocation, &body) => ended,
+            () = owned.cut_off.cancelled() => Err(RpcError::stopping()),
+        };
+        match ended {
             Ok(result) => Answer {
                 status: StatusCode::OK,
                 message: result_message(&own_id, &result),

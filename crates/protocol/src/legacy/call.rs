@@ -56,7 +56,8 @@ impl<H: Handler> Clone for Desk<H> {
 }
 
 impl<H: Handler> Desk<H> {
-    /// Serves a request as [`Self::respond`] does; `None` when it is cancelled before it has its response.
+    /// Serves a request as [`Self::respond`] does; `None` when it is cancelled before it has its response. When the host
+    /// can't wait any longer, the response says that.
     pub(crate) async fn respond_unless_cancelled(
         self,
         request: Request,
@@ -64,6 +65,8 @@ impl<H: Handler> Desk<H> {
     ) -> Option<String> {
         let sessions = Arc::clone(&self.shared.sessions);
         let (session, name) = (self.session.key, running_name(&request.id));
+        let (id, revision) = (request.id.clone(), self.session.revision);
+        let cut_off = self.shared.cut_off.clone();
         let responding = self.respond(request, said);
         tokio::pin!(responding);
         // Most requests are answered without waiting; only those that wait can be cancelled.
@@ -85,6 +88,7 @@ impl<H: Handler> Desk<H> {
             biased;
             response = responding.as_mut() => Some(response),
             () = cancelled => None,
+            () = cut_off.cancelled() => Some(error_message(Some(&id), &RpcError::stopping(), revision)),
         }
     }
 

@@ -99,6 +99,7 @@ pub(crate) struct Bench {
     pub(crate) lab: Arc<Lab>,
     pub(crate) service: McpService<Lab>,
     pub(crate) stop: CancellationToken,
+    pub(crate) cut_off: CancellationToken,
     pub(crate) tracker: TaskTracker,
     now: Arc<AtomicU64>,
 }
@@ -114,6 +115,7 @@ impl Bench {
         let host = host(&lab, &now, limits);
         Self {
             stop: host.stop.clone(),
+            cut_off: host.cut_off.clone(),
             tracker: host.tracker.clone(),
             service: McpService::new(host),
             lab,
@@ -146,5 +148,6 @@ pub(crate) fn host(lab: &Arc<Lab>, now: &Arc<AtomicU64>, limits: Limits) -> Host
         limits,
         tracker: TaskTracker::new(),
         stop: CancellationToken::new(),
+        cut_off: CancellationToken::new(),
     }
 }

@@ -177,3 +177,16 @@ async fn a_tool_that_panics_ends_its_stream_with_an_error() {
     assert_eq!(answer.code(), -32_603);
     assert_eq!(answer.json["id"], 7);
 }
+
+#[tokio::test]
+async fn a_call_that_the_host_cannot_wait_for_ends_with_an_error() {
+    let bench = Bench::new();
+    let response = bench.open(&Who::user("ada"), &with_progress("wait")).await;
+    soon(bench.lab.begun.acquire()).await.unwrap().forget();
+    bench.cut_off.cancel();
+    let answer = collect(response).await;
+    assert_eq!((answer.code(), &answer.json["id"]), (-32_603, &json!(7)));
+    let told = answer.json["error"]["message"].as_str().unwrap();
+    assert!(told.contains("the server is stopping"), "{told}");
+    soon(bench.lab.dropped.acquire()).await.unwrap().forget();
+}

@@ -17,6 +17,9 @@ use crate::{metrics::Metrics, state::AppState};
 /// How long to wait after the system could not give a connection (too many open files): what is open goes on.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 
+/// How long answers that were cut short may take to say so, before their connections are cut off.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// How long what was told to end at once may take to do so.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -38,7 +41,9 @@ pub(super) async fn run(listener: TcpListener, router: Router, state: &AppState,
     gate.admit_waiting(listener);
     drop(gate);
     state.tasks().close();
-    if timeout(grace, state.tasks().wait()).await.is_err() {
+    let waits_no_longer = timeout(grace, state.tasks().wait()).await.is_err();
+    state.cutting_off().cancel();
+    if waits_no_longer && timeout(LAST_WORDS, state.tasks().wait()).await.is_err() {
         tracing::warn!(
             open = state.tasks().len(),
             "connections are cut off: they did not end within the grace"

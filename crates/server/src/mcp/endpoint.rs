@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{Method, header};
-use protocol::McpService;
+use protocol::{Host, McpService};
 
 use super::{
     caller::Caller,
@@ -40,7 +40,10 @@ const LONGEST_CALL: Duration = Duration::from_secs(60);
 /// `Bug` when its keys can't be derived.
 pub fn routes(state: &AppState, terms: Terms) -> model::Result<Router<AppState>> {
     let tasks = state.tasks().clone();
-    let service = McpService::new(host(state.engine(), terms, tasks, state.stopping().clone())?);
+    let service = McpService::new(Host {
+        cut_off: state.cutting_off().clone(),
+        ..host(state.engine(), terms, tasks, state.stopping().clone())?
+    });
     let methods = MethodFilter::POST.or(MethodFilter::GET).or(MethodFilter::DELETE);
     Ok(Router::new()
         .route(PATH, on(methods, serve))

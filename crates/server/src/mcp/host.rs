@@ -21,7 +21,8 @@ pub struct Terms {
 
 /// What the protocol is served with: the door to an engine's verbs, and what every transport needs beside it.
 ///
-/// `tracker` owns what goes on beside an answer; `stop` is cancelled when the server stops.
+/// `tracker` owns what goes on beside an answer; `stop` is cancelled when the server stops. Calls are never cut off: a
+/// transport that does so brings its own signal for it.
 ///
 /// # Errors
 /// `Bug` when the keys of what clients hold can't be derived.
@@ -47,6 +48,7 @@ pub fn host(
         limits: Limits::default(),
         tracker,
         stop,
+        cut_off: CancellationToken::new(),
     })
 }
 

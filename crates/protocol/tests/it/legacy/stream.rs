@@ -318,3 +318,22 @@ async fn a_stopping_host_can_wait_for_what_its_streams_still_have_to_say() {
     let rest = Events::of(client.resume(&last_event).await).rest().await;
     assert_eq!(rest[0]["result"]["content"][0]["text"], "done waiting");
 }
+
+#[rstest]
+#[case("2025-03-26")]
+#[case("2025-11-25")]
+#[tokio::test]
+async fn a_call_that_the_host_cannot_wait_for_ends_with_an_error(#[case] version: &str) {
+    let bench = Bench::new();
+    let client = Client::begin(&bench, version).await;
+    let stream = client.stream(&call("wait")).await;
+    begun(&bench).await;
+    bench.cut_off.cancel();
+    let messages = stream.rest().await;
+    let last = messages.last().unwrap();
+    assert_eq!(
+        (&last["id"], &last["error"]["code"]),
+        (&json!(1), &json!(-32_603))
+    );
+    dropped(&bench).await;
+}
