@@ -83,6 +83,11 @@ impl Refused {
         }
     }
 
+    /// As the answer to one request.
+    fn answering(self, id: Id) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
     fn bad(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, message)
     }
@@ -154,7 +159,8 @@ async fn post<H: Handler>(
     match jsonrpc::parse(body).map_err(refuse)? {
         Message::Request(request) if request.method == "initialize" => begin(shared, &caller, request),
         Message::Request(request) => {
-            let desk = enter(shared, caller, headers).await?;
+            let entered = enter(shared, caller, headers).await;
+            let desk = entered.map_err(|refused| refused.answering(request.id.clone()))?;
             Ok(exchange::answer(desk, request, Accepted::read(headers)).await)
         }
         message @ (Message::Notification(_) | Message::Response(_)) => {
@@ -240,7 +246,7 @@ async fn get<H: Handler>(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refused> {
     if !Accepted::read(headers).stream {
-        let message = "accept `text/event-stream`";
+        let message = "send `Accept: text/event-stream`";
         return Err(Refused::new(
             StatusCode::NOT_ACCEPTABLE,
             ErrorCode::InvalidRequest,

@@ -22,7 +22,7 @@ use crate::{
         headers::{PROTOCOL_VERSION, named_version, says_json},
         stateless::{self, Posted},
     },
-    jsonrpc::{self, Message, Refusal},
+    jsonrpc::{self, Id, Message, Refusal},
     legacy,
     revision::Revision,
     shared::{Host, Shared},
@@ -66,8 +66,8 @@ impl<H: Handler> McpService<H> {
         }
         let accepted = Accepted::read(headers);
         if !accepted.json && !accepted.stream {
-            let message = "take `application/json` and `text/event-stream`";
-            return answer::not_acceptable(None, message);
+            let message = "send `Accept: application/json, text/event-stream`";
+            return answer::not_acceptable(id_of(&body).as_ref(), message);
         }
         match choose_era(headers, &body) {
             Err(Refusal { id, error }) => {
@@ -121,6 +121,15 @@ fn choose_era(headers: &HeaderMap, body: &[u8]) -> Result<Era, Refusal> {
     } else {
         Era::Stateless(message)
     })
+}
+
+/// The id of the request in a body, as far as it can be read.
+fn id_of(body: &[u8]) -> Option<Id> {
+    match jsonrpc::parse(body) {
+        Ok(Message::Request(request)) => Some(request.id),
+        Ok(Message::Notification(_) | Message::Response(_)) => None,
+        Err(refusal) => refusal.id,
+    }
 }
 
 /// Tells whether the body may hold a version in `_meta`, without reading it as JSON.

@@ -165,6 +165,20 @@ async fn accept_is_read(#[case] accept: Option<&str>, #[case] status: u16) {
     }
 }
 
+#[tokio::test]
+async fn one_that_accepts_nothing_of_it_hears_with_its_id_what_to_send() {
+    let message = request("tools/list", json!({}));
+    let answer = Bench::new()
+        .send_with(&message, &[("accept", Some("text/html"))])
+        .await;
+    assert_eq!((answer.status, &answer.json["id"]), (406, &message["id"]));
+    let told = answer.json["error"]["message"].as_str().unwrap();
+    assert!(
+        told.contains("Accept: application/json, text/event-stream"),
+        "{told}"
+    );
+}
+
 #[rstest]
 #[case::get("GET")]
 #[case::delete("DELETE")]

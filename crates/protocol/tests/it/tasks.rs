@@ -80,6 +80,8 @@ async fn methods_of_tasks_need_a_client_that_takes_them(#[case] method: &str, #[
     assert_eq!((answer.status, answer.code()), (400, -32_021));
     let required = json!({ "requiredCapabilities": { "extensions": { TASKS: {} } } });
     assert_eq!(answer.json["error"]["data"], required);
+    let told = answer.json["error"]["message"].as_str().unwrap();
+    assert!(told.ends_with(TASKS), "{told}");
 }
 
 #[tokio::test]

@@ -128,6 +128,17 @@ async fn without_a_session_there_is_nothing_but_its_beginning() {
     }
 }
 
+#[tokio::test]
+async fn a_request_without_a_known_session_is_refused_with_its_id() {
+    let bench = Bench::new();
+    let mut client = Client::unknown(&bench);
+    let refused = client.ask("tools/list", json!({})).await;
+    assert_eq!((refused.status, &refused.json["id"]), (400, &json!(1)));
+    client.set("mcp-session-id", "made-up");
+    let refused = client.ask("tools/list", json!({})).await;
+    assert_eq!((refused.status, &refused.json["id"]), (404, &json!(1)));
+}
+
 #[rstest]
 #[case("2024-11-05", 400)]
 #[case("yesterday", 400)]
