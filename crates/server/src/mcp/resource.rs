@@ -76,7 +76,7 @@ pub(super) async fn read(
 ) -> Result<Reply<Cached<ResourceContents>>, RpcError> {
     let caller = &context.caller;
     if let Some(address) = OwnAddress::parse(&call.uri) {
-        let value = address.read(door, caller).await?;
+        let value = address.read(door, caller, &call.uri).await?;
         let texts = [
             ("uri", call.uri),
             ("mimeType", own::JSON.to_owned()),

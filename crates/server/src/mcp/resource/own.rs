@@ -108,11 +108,11 @@ impl OwnAddress {
         }
     }
 
-    /// What is there, as the REST interface shows it.
-    pub(super) async fn read(self, door: &Door, caller: &Caller) -> Result<Value, RpcError> {
+    /// What is there, as the REST interface shows it; `uri` is the address as it was asked for.
+    pub(super) async fn read(self, door: &Door, caller: &Caller, uri: &str) -> Result<Value, RpcError> {
         let refusal = |error: Error| {
             if error.kind() == ErrorKind::NotFound {
-                return self.not_found();
+                return not_found(uri);
             }
             request_error(&error)
         };
@@ -130,28 +130,12 @@ impl OwnAddress {
                 let task = door.engine().read_task(caller.principal(), id).await;
                 let task = task.map_err(refusal)?;
                 if is_result {
-                    return task.result.ok_or_else(|| self.not_found());
+                    return task.result.ok_or_else(|| not_found(uri));
                 }
                 as_json(&TaskView::of(door.engine(), task))
             }
-            Self::Execution(None) | Self::Task { id: None, .. } | Self::Elsewhere => Err(self.not_found()),
+            Self::Execution(None) | Self::Task { id: None, .. } | Self::Elsewhere => Err(not_found(uri)),
         }
-    }
-
-    fn not_found(self) -> RpcError {
-        let uri = match self {
-            Self::Execution(Some(id)) => execution_uri(id),
-            Self::Task {
-                id: Some(id),
-                is_result: false,
-            } => task_uri(id),
-            Self::Task {
-                id: Some(id),
-                is_result: true,
-            } => format!("{}/result", task_uri(id)),
-            Self::Execution(None) | Self::Task { id: None, .. } | Self::Elsewhere => SCHEME.to_owned(),
-        };
-        not_found(&uri)
     }
 }
 
