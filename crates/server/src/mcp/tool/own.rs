@@ -1,13 +1,13 @@
 //! The server's own tools: tasks, for clients that know only tools.
 
 mod view;
+mod arguments;
 mod describe;
 
 use std::time::Duration;
 
 use model::{Error, ErrorKind, Permission, Result, Task, TaskId, TaskTitle, ToolName};
 use protocol::{Content, RpcError, ToolResult};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +17,7 @@ use crate::mcp::{
     door::Door,
     fault::{failed, request_error, tool_result},
 };
+use arguments::Arguments;
 use view::TaskView;
 
 /// The longest that one call waits: most clients give up after a minute.
@@ -38,35 +39,14 @@ pub(super) enum OwnTool {
     Cancel,
 }
 
-/// The arguments of `tasks__submit`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The most characters of an unknown tool's name that are repeated.
+const MAX_NAME_CHARS: usize = 64;
+
+/// What `tasks__submit` works on.
 struct Submission {
     tool: String,
-    #[serde(default)]
     arguments: Map<String, Value>,
-    #[serde(default)]
     title: Option<TaskTitle>,
-}
-
-/// The arguments of `tasks__status` and `tasks__cancel`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Named {
-    task_id: TaskId,
-}
-
-/// The arguments of `tasks__wait`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Waiting {
-    task_id: TaskId,
-    #[serde(default = "usual_wait")]
-    seconds: u64,
-}
-
-fn usual_wait() -> u64 {
-    USUAL_WAIT
 }
 
 impl OwnTool {
@@ -103,34 +83,56 @@ impl OwnTool {
         caller: &Caller,
         arguments: Map<String, Value>,
     ) -> Result<ToolResult, RpcError> {
-        caller.require(&self.permissions())?;
-        let arguments = Value::Object(arguments);
+        caller.require(&self.needs(door, &arguments))?;
+        let engine = door.engine();
         let done = match self {
-            Self::Submit => match read::<Submission>(arguments) {
+            Self::Submit => match Arguments::read(arguments, Submission::take) {
                 Ok(submission) => return hand_in(door, caller, submission).await,
-                Err(refusal) => return Ok(refusal),
+                Err(refusal) => Err(refusal),
             },
-            Self::Status => match read::<Named>(arguments) {
-                Ok(Named { task_id }) => door.engine().read_task(caller.principal(), task_id).await,
-                Err(refusal) => return Ok(refusal),
+            Self::Status => match Arguments::read(arguments, Arguments::task_id) {
+                Ok(id) => engine.read_task(caller.principal(), id).await,
+                Err(refusal) => Err(refusal),
             },
-            Self::Wait => match read::<Waiting>(arguments) {
-                Ok(waiting) => wait(door, caller, waiting).await,
-                Err(refusal) => return Ok(refusal),
+            Self::Wait => match Arguments::read(arguments, |given| given.task_id().zip(given.seconds())) {
+                Ok((id, seconds)) => wait(door, caller, id, seconds).await,
+                Err(refusal) => Err(refusal),
             },
-            Self::Cancel => match read::<Named>(arguments) {
-                Ok(Named { task_id }) => door.engine().cancel_task(caller.principal(), task_id).await,
-                Err(refusal) => return Ok(refusal),
+            Self::Cancel => match Arguments::read(arguments, Arguments::task_id) {
+                Ok(id) => engine.cancel_task(caller.principal(), id).await,
+                Err(refusal) => Err(refusal),
             },
         };
         concluded(door, done)
     }
+
+    /// What this call takes: handing in also takes what the tool does that is to be called.
+    fn needs(self, door: &Door, arguments: &Map<String, Value>) -> Vec<Permission> {
+        let mut needs = self.permissions().to_vec();
+        if self == Self::Submit {
+            let tool = arguments.get("tool").and_then(Value::as_str);
+            let target = tool.and_then(|tool| target(door, tool));
+            needs.extend(target.map(|name| Permission::ExecutePlugin(name.plugin)));
+        }
+        needs
+    }
 }
 
-/// Takes arguments, or says what is wrong with them.
-fn read<T: for<'de> Deserialize<'de>>(arguments: Value) -> Result<T, ToolResult> {
-    serde_json::from_value(arguments)
-        .map_err(|error| failed(format!("The arguments are not acceptable: {error}")))
+impl Submission {
+    fn take(given: &mut Arguments) -> Option<Self> {
+        let (tool, arguments, title) = (given.tool(), given.arguments(), given.title());
+        Some(Self {
+            tool: tool?,
+            arguments: arguments?,
+            title: title?,
+        })
+    }
+}
+
+/// The action that a task can call; `None` for what can't be the name of one.
+fn target(door: &Door, tool: &str) -> Option<ToolName> {
+    let name = door.names().find_tool(tool);
+    name.filter(|_| OwnTool::find(tool).is_none())
 }
 
 async fn hand_in(door: &Door, caller: &Caller, submission: Submission) -> Result<ToolResult, RpcError> {
@@ -139,29 +141,22 @@ async fn hand_in(door: &Door, caller: &Caller, submission: Submission) -> Result
         arguments,
         title,
     } = submission;
-    let Some(name) = door
-        .names()
-        .find_tool(&tool)
-        .filter(|_| OwnTool::find(&tool).is_none())
-    else {
-        return Ok(failed(format!("There is no tool {tool:?} that a task can call")));
+    let shown: String = tool.chars().take(MAX_NAME_CHARS).collect();
+    let Some(name) = target(door, &tool) else {
+        return Ok(failed(format!("There is no tool {shown:?} that a task can call")));
     };
-    let ToolName { plugin, .. } = &name;
-    caller.require(&[Permission::WriteTasks, Permission::ExecutePlugin(plugin.clone())])?;
     let submitted = match door.engine().find_tool(caller.principal(), &name) {
         Ok(found) => submit(door, caller, &found, Value::Object(arguments), title).await,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(failed(format!("There is no such tool: {shown}")));
+        }
         Err(error) => Err(error),
     };
     concluded(door, submitted)
 }
 
 /// Waits until a task has ended or asks something, or the time is over; gives it as it is then.
-async fn wait(door: &Door, caller: &Caller, waiting: Waiting) -> Result<Task> {
-    let Waiting { task_id, seconds } = waiting;
-    if !(1..=LONGEST_WAIT).contains(&seconds) {
-        let message = format!("must be a whole number from 1 to {LONGEST_WAIT}");
-        return Err(Error::invalid("seconds", message));
-    }
+async fn wait(door: &Door, caller: &Caller, task_id: TaskId, seconds: u64) -> Result<Task> {
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut watch = door.engine().watch_task(caller.principal(), task_id).await?;
     while !is_settled(watch.task()) {
