@@ -47,8 +47,8 @@ pub(super) async fn get(
     context: &Context<Caller>,
     call: PromptCall,
 ) -> Result<Reply<PromptResult>, RpcError> {
-    let unknown = || RpcError::invalid_params("Unknown prompt");
-    let (plugin, prompt) = door.names().find_prompt(&call.name).ok_or_else(unknown)?;
+    let found = door.names().find_prompt(&call.name);
+    let (plugin, prompt) = found.ok_or_else(|| unknown(&call.name))?;
     let caller = &context.caller;
     caller.require(&[Permission::ExecutePlugin(plugin.clone())])?;
     let (given, note) = question::taken(call.answers);
@@ -63,17 +63,23 @@ pub(super) async fn get(
         answers: Answers { given, state },
     };
     let filled = door.engine().fill_prompt(caller.principal(), request).await;
-    match filled.map_err(|error| refusal(&error))? {
+    match filled.map_err(|error| refusal(&error, &call.name))? {
         model::Reply::Done(filled) => spoken(filled).map(Reply::Done),
         model::Reply::Asks(questions) => Ok(Reply::Asks(question::of_call(questions))),
     }
 }
 
-fn refusal(error: &Error) -> RpcError {
+fn refusal(error: &Error, name: &str) -> RpcError {
     if error.kind() == ErrorKind::NotFound {
-        return RpcError::invalid_params("Unknown prompt");
+        return unknown(name);
     }
     request_error(error)
+}
+
+fn unknown(name: &str) -> RpcError {
+    const MAX_CHARS: usize = 64;
+    let shown: String = name.chars().take(MAX_CHARS).collect();
+    RpcError::invalid_params(format!("Unknown prompt: {shown}"))
 }
 
 fn shown(name: &str, prompt: &model::Prompt) -> Prompt {
