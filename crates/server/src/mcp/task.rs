@@ -213,11 +213,16 @@ fn message_of(task: &Task, status: TaskStatus) -> Option<String> {
 }
 
 fn told(progress: &Progress) -> String {
-    let percent = (progress.fraction * 100.0).floor();
+    let percent = percent(progress.fraction).floor();
     match &progress.message {
         Some(message) => format!("{percent} %: {message}"),
         None => format!("{percent} %"),
     }
+}
+
+/// A share in percent, to four places: more of them only show how numbers are kept.
+pub(super) fn percent(fraction: f64) -> f64 {
+    (fraction * 1_000_000.0).round() / 10_000.0
 }
 
 /// How long a task is kept from its creation on: unknown until it has ended.
@@ -225,4 +230,15 @@ fn ttl_of(task: &Task, retention: Duration) -> Option<u64> {
     let until = task.finished_at?.plus(retention);
     let millis = until.as_millis().saturating_sub(task.created_at.as_millis());
     u64::try_from(millis).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_in_percent_has_four_places_at_most() {
+        let told = [0.0, 0.29, 0.55, 0.57, 1.0 / 3.0, 1.0].map(|share| percent(share).to_string());
+        assert_eq!(told, ["0", "29", "55", "57", "33.3333", "100"]);
+    }
 }

@@ -7,6 +7,7 @@ mod auth;
 mod task;
 mod attack;
 mod access;
+mod refusal;
 mod library;
 mod stdio;
 mod docs;

@@ -20,7 +20,7 @@ use crate::mcp::{
     fault::{request_error, tool_result},
     outcome::result_of,
     question::{self, Note},
-    task::no_such_task,
+    task::{no_such_task, percent},
 };
 
 /// How long a call is waited for that may take longer, before its client gets a task.
@@ -46,9 +46,9 @@ pub(in crate::mcp) async fn call(
     let name = door.names().find_tool(&call.name);
     let name = name.ok_or_else(|| unknown(&call.name))?;
     let execute = Permission::ExecutePlugin(name.plugin.clone());
-    caller.require(std::slice::from_ref(&execute))?;
-    let tool = door.engine().find_tool(caller.principal(), &name);
-    let tool = tool.map_err(|error| refusal(&error, &call.name))?;
+    let Ok(tool) = door.engine().find_tool(caller.principal(), &name) else {
+        return Err(refused(door, context, name, call).await);
+    };
     let takes_tasks = context.revision.is_stateless() && context.capabilities.takes_tasks();
     let (given, note) = question::taken(call.answers);
     let notes = match note {
@@ -77,6 +77,41 @@ pub(in crate::mcp) async fn call(
     }
 }
 
+/// Makes a call that can only be refused, so that it is in the history as every other, and tells why.
+async fn refused(door: &Door, context: &Context<Caller>, name: ToolName, call: ToolCall) -> RpcError {
+    let caller = &context.caller;
+    let execute = Permission::ExecutePlugin(name.plugin.clone());
+    let arguments = Value::Object(call.arguments);
+    let request = request_of(context, (name, &call.name), arguments, Answers::default());
+    let called = door.engine().call(caller.principal(), request, caller.client());
+    let Err(error) = called.await else {
+        return RpcError::internal();
+    };
+    match caller.require(&[execute]) {
+        Err(lack) => lack,
+        Ok(()) => refusal(&error, &call.name),
+    }
+}
+
+/// The call of an action through this door; `shown` is its name as the client knows it.
+fn request_of(
+    context: &Context<Caller>,
+    (name, shown): (ToolName, &str),
+    arguments: Value,
+    answers: Answers,
+) -> CallRequest {
+    let ToolName { plugin, action } = name;
+    CallRequest {
+        plugin,
+        action,
+        payload: Some(arguments),
+        source: Source::Mcp,
+        answers,
+        progress: progress_to(&context.outbox),
+        log: log_to(&context.outbox, shown),
+    }
+}
+
 /// Calls the action and waits for its end.
 async fn inline(
     door: &Door,
@@ -85,16 +120,7 @@ async fn inline(
     arguments: Value,
     answers: Answers,
 ) -> Result<ToolReply, RpcError> {
-    let ToolName { plugin, action } = tool.name.clone();
-    let request = CallRequest {
-        plugin,
-        action,
-        payload: Some(arguments),
-        source: Source::Mcp,
-        answers,
-        progress: progress_to(&context.outbox),
-        log: log_to(&context.outbox, name),
-    };
+    let request = request_of(context, (tool.name.clone(), name), arguments, answers);
     let caller = &context.caller;
     let called = door.engine().call(caller.principal(), request, caller.client());
     match called.await {
@@ -219,7 +245,7 @@ fn progress_to(outbox: &Outbox) -> ProgressReporter {
     let outbox = outbox.clone();
     // In percent, since that is what most clients show without reading the total.
     ProgressReporter::new(move |progress| {
-        outbox.progress(progress.fraction * 100.0, Some(100.0), progress.message);
+        outbox.progress(percent(progress.fraction), Some(100.0), progress.message);
     })
 }
 
