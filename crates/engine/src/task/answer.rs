@@ -1,6 +1,6 @@
 //! Answers to what a task asks.
 
-use model::{Detail, Error, Permission, Principal, Question, QuestionKind, Result, Task, TaskId};
+use model::{Detail, Error, ErrorCode, Permission, Principal, Question, QuestionKind, Result, Task, TaskId};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -22,11 +22,12 @@ const ACTIONS: [&str; 3] = ["accept", "decline", "cancel"];
 impl Engine {
     /// Keeps answers to what a task asks, by the keys of its questions; gives the task as it is then. With the last
     /// answer it goes on. Some of the answers may come now and others later. What answers no open question is ignored:
-    /// the first answer stands, and a task that asks nothing stays as it is.
+    /// the first answer stands.
     ///
     /// # Errors
     /// `NotFound`; `Forbidden` without the permission to call its plugin, since the answers make it go on; `Invalid`
-    /// with paths below `answers` for what can't be the answer to its question, and for more than 1 MiB or 64 levels.
+    /// with paths below `answers` for what can't be the answer to its question, and for more than 1 MiB or 64 levels;
+    /// `Conflict` when it has asked nothing, or has ended.
     pub async fn answer_task(
         &self,
         principal: &Principal,
@@ -41,6 +42,11 @@ impl Engine {
         let now = self.parts.clock.now();
         let kept = self.waking(self.parts.store.answer_task(id, owner, &answers, now));
         let kept = kept.await?.ok_or_else(no_such_task)?;
+        // What was asked is kept with its answers until the task has ended.
+        if kept.inquiry.is_none() {
+            let message = "the task isn't asking anything: answers are for a task that shows inputRequests";
+            return Err(Error::new(ErrorCode::Conflict, message));
+        }
         self.parts.queue.announce_change(id);
         Ok(kept)
     }

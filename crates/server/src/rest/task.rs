@@ -299,7 +299,8 @@ pub(crate) async fn cancel(
 /// Answer what a task asks
 ///
 /// By the keys of its `inputRequests`, now or some later. With the last answer the task goes on. An answer to a
-/// question that isn't asked, or was answered before, is ignored.
+/// question that isn't asked, or was answered before, is ignored; a task that asks nothing, or has ended, takes none
+/// (409).
 #[utoipa::path(
     post, path = "/tasks/{id}/answers", tag = "Tasks", operation_id = "answerTask",
     security(("bearer" = []), ("apiKey" = [])),
@@ -307,7 +308,9 @@ pub(crate) async fn cancel(
     request_body(content = AnswerTask, example = json!({
         "answers": { "name": { "action": "accept", "content": { "name": "Ada" } } },
     })),
-    responses((status = 200, description = "The task", body = Envelope<TaskView>), (status = 404)),
+    responses(
+        (status = 200, description = "The task", body = Envelope<TaskView>), (status = 404), (status = 409),
+    ),
 )]
 pub(crate) async fn answer(
     State(engine): State<Engine>,

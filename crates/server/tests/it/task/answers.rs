@@ -186,8 +186,37 @@ async fn whoever_waits_for_a_task_is_told_at_once_that_it_asks() {
     assert!(run["inputRequests"].is_object(), "{run}");
     act(&operator, &id, "cancel").await.expect(200);
     let given = json!({ "name": { "action": "decline" }, "places": { "roots": [] } });
-    let after = answer(&operator, &id, given).await.expect(200).data();
-    assert_eq!(after["status"], "cancelled");
+    answer(&operator, &id, given).await.refused(409, "conflict");
+    assert_eq!(read(&operator, &id).await["status"], "cancelled");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_that_asks_nothing_takes_no_answers_but_one_that_was_answered_may_be_told_again() {
+    let server = start().await;
+    let operator = Caller::operator(&server);
+    let given = json!({ "name": { "action": "decline" }, "places": { "roots": [] } });
+    let mut later = form();
+    later["scheduledAt"] = json!("2099-01-01T00:00:00Z");
+    let unasked = make(&operator, later).await;
+    let refused = answer(&operator, &unasked, given.clone()).await;
+    refused.refused(409, "conflict");
+    let todo = make(&operator, json!({ "title": "a to-do" })).await;
+    answer(&operator, &todo, given.clone())
+        .await
+        .refused(409, "conflict");
+    let id = asking(&operator).await;
+    answer(&operator, &id, json!({ "name": given["name"] }))
+        .await
+        .expect(200);
+    answer(&operator, &id, json!({ "name": given["name"] }))
+        .await
+        .expect(200);
+    answer(&operator, &id, json!({ "places": given["places"] }))
+        .await
+        .expect(200);
+    when(&operator, &id, "completed").await;
+    answer(&operator, &id, given).await.refused(409, "conflict");
     server.stop().await;
 }
 
