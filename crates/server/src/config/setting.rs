@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "PORT",
         default: Some("3000"),
-        meaning: "Port to listen on; 0 takes a free one, which the first line of output names.",
+        meaning: "Port to listen on; 0 takes a free one, which the server names once it listens.",
         kind: Kind::Whole {
             min: 0,
             max: 65_535,
