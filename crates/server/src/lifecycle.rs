@@ -206,6 +206,11 @@ async fn close(pace: &Pace, duties: &TaskTracker, engine: &Engine) -> bool {
     if timeout(CLOSING_PATIENCE, duties.wait()).await.is_err() {
         tracing::warn!("a periodic duty did not end in time");
     }
+    close_store(engine).await
+}
+
+/// Ends the store; tells whether everything was written.
+async fn close_store(engine: &Engine) -> bool {
     match timeout(CLOSING_PATIENCE, engine.close()).await {
         Ok(Ok(())) => {
             tracing::info!("stopped");

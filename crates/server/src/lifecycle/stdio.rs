@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Client, Engine, Presented};
-use model::{Clock, Principal};
+use model::{Clock, Principal, Secret};
+use protocol::Host;
 use tokio::fs::File;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{LifecycleError, Signals, THREADS_PATIENCE, close, runtime, start_duties, work};
+use super::{LifecycleError, Signals, THREADS_PATIENCE, close, close_store, runtime, start_duties, work};
 use crate::config::{Config, Loaded};
 use crate::logs::{self, Output};
-use crate::mcp::{self, Caller};
+use crate::mcp::{self, Caller, Door};
 use crate::metrics::Metrics;
 use crate::system::SystemClock;
 use crate::wire::{self, Extras, Wired};
@@ -47,39 +48,35 @@ pub fn run_stdio(loaded: Loaded, extras: impl Into<Extras>) -> Result<ExitCode, 
 }
 
 async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleError> {
+    // Without a key nothing of the data directory is touched.
+    let key = key_of(config)?;
     let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
-    let bare_tools = extras.bare_tools.clone();
+    let terms = mcp::Terms {
+        bare_tools: extras.bare_tools.clone(),
+        task_retention: config.task_retention,
+    };
     let Wired { engine, warnings, .. } = wire::open(config, Arc::new(Metrics::new()), extras)?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
+    // Nothing is done for one who isn't admitted: no task is taken before.
+    let principal = match authenticate(key, &engine).await {
+        Ok(principal) => principal,
+        Err(refused) => {
+            close_store(&engine).await;
+            return Err(refused);
+        }
+    };
     let stopping = CancellationToken::new();
     let duties = TaskTracker::new();
     let pace = start_duties(&duties, &engine);
     let worker = duties.spawn(work(engine.clone(), stopping.clone(), GRACE));
-    let terms = mcp::Terms {
-        bare_tools,
-        task_retention: config.task_retention,
-    };
     let asked = TaskTracker::new();
-    let admitted = authenticate(config, &engine).await;
-    let served = match admitted {
-        Ok(principal) => {
-            let host = mcp::host(&engine, terms, asked.clone(), stopping.clone())?;
-            let caller = Caller::new(principal, Client::default());
-            let input = file_of(io::stdin().as_fd())?;
-            let output = file_of(io::stdout().as_fd())?;
-            let serving = protocol::serve_lines(host, caller, input, output);
-            tokio::select! {
-                ended = serving => ended.map_err(LifecycleError::Start),
-                signal = signals.next() => {
-                    tracing::info!(signal = signal.name, "stopping");
-                    Ok(())
-                }
-            }
-        }
-        Err(refused) => Err(refused),
+    let served = async {
+        let host = mcp::host(&engine, terms, asked.clone(), stopping.clone())?;
+        speak(host, Caller::new(principal, Client::default()), &mut signals).await
     };
+    let served = served.await;
     stopping.cancel();
     asked.close();
     asked.wait().await;
@@ -94,20 +91,38 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     })
 }
 
+/// Serves the client until its input ends or a signal comes.
+async fn speak(host: Host<Door>, caller: Caller, signals: &mut Signals) -> Result<(), LifecycleError> {
+    let input = file_of(io::stdin().as_fd())?;
+    let output = file_of(io::stdout().as_fd())?;
+    let serving = protocol::serve_lines(host, caller, input, output);
+    tokio::select! {
+        ended = serving => ended.map_err(LifecycleError::Start),
+        signal = signals.next() => {
+            tracing::info!(signal = signal.name, "stopping");
+            Ok(())
+        }
+    }
+}
+
 /// A standard stream as one that can be awaited.
 fn file_of(stream: BorrowedFd<'_>) -> Result<File, LifecycleError> {
     let owned = stream.try_clone_to_owned().map_err(LifecycleError::Start)?;
     Ok(File::from_std(std::fs::File::from(owned)))
 }
 
-/// Finds out on whose behalf the client speaks, by the key in the environment.
-async fn authenticate(config: &Config, engine: &Engine) -> Result<Arc<Principal>, LifecycleError> {
-    let Some(key) = &config.auth.stdio_api_key else {
-        return Err(LifecycleError::Credential(
+/// The key in the environment.
+fn key_of(config: &Config) -> Result<&Secret, LifecycleError> {
+    config.auth.stdio_api_key.as_ref().ok_or_else(|| {
+        LifecycleError::Credential(
             "MCP_SERVER_API_KEY is not set; make an API key and give it in the client's configuration"
                 .to_owned(),
-        ));
-    };
+        )
+    })
+}
+
+/// Finds out on whose behalf the client speaks, by its key.
+async fn authenticate(key: &Secret, engine: &Engine) -> Result<Arc<Principal>, LifecycleError> {
     let admitted = engine.authenticate(Presented::ApiKey(key.expose())).await;
     admitted
         .map_err(|error| LifecycleError::Credential(format!("MCP_SERVER_API_KEY is not accepted: {error}")))

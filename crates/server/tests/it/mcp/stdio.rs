@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::client::request;
@@ -180,4 +181,34 @@ fn it_does_not_start_without_a_good_key_or_beside_a_server_and_says_so_on_standa
         "another process",
     );
     assert_eq!(pipes.end().2, Some(0));
+}
+
+#[test]
+fn who_is_not_admitted_has_no_task_done_and_no_store_made() {
+    let place = Place::new();
+    let keyless = place.run(&["stdio"]);
+    assert_eq!(keyless.code, 1, "{}", keyless.stderr);
+    assert_eq!(place.path().read_dir().unwrap().count(), 0, "something was made");
+    let idle = [("ADMIN_API_KEY", KEY), ("WORKER_CONCURRENCY", "0")];
+    let server = place.start(&idle);
+    let token = server.register("ada");
+    let due =
+        json!({ "title": "due", "plugin": "sample", "action": "echo", "payload": { "message": "hello" } });
+    let (status, made) = server.post("/api/v1/tasks", Some(&token), &due);
+    assert_eq!(status, 201, "{made}");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+    let refused = place.run(&["stdio", "--mcp-server-api-key", "wrong"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    let server = place.start(&idle);
+    let path = format!("/api/v1/tasks/{}", made["data"]["id"].as_str().unwrap());
+    let bearer = format!("Bearer {token}");
+    let (status, task) = server.request("GET", &path, &[("Authorization", &bearer)], "");
+    let task: Value = serde_json::from_str(&task).unwrap();
+    assert_eq!(status, 200, "{task}");
+    assert_eq!(
+        (&task["data"]["status"], &task["data"]["attempt"]),
+        (&json!("pending"), &json!(0)),
+        "{task}"
+    );
 }
