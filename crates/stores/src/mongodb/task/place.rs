@@ -2,12 +2,12 @@
 
 use model::{Error, Failure, Priority, Result, Standing, TaskKind, TaskStatus, Timestamp};
 use mongodb::{
-    bson::{Bson, DateTime, Document, Uuid, doc, serialize_to_bson},
+    bson::{Bson, DateTime, Document, Uuid, doc, serialize_to_document},
     options::ReturnDocument,
 };
 
 use super::{
-    row::{TASKS, TaskRow, priority_number, status_number},
+    row::{RESULT, TASKS, TaskRow, priority_number, status_number},
     turn::Reserved,
 };
 use crate::mongodb::{
@@ -296,7 +296,11 @@ fn put_end(patch: &mut Patch, row: &TaskRow, change: &Change, old_priority: Prio
         patch.put("r", Some(result.clone()));
     }
     if let Some(call) = &change.call {
-        let call = serialize_to_bson(call).map_err(Error::bug)?;
+        let mut call = serialize_to_document(call).map_err(Error::bug)?;
+        if change.result.is_some() {
+            // A document has room for one result that is as long as may be, and not for two.
+            call.remove(RESULT);
+        }
         patch.push.insert("out", call);
     }
     Ok(())

@@ -5,15 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use model::{Result, TaskId};
-use mongodb::bson::{Bson, Document, doc};
+use model::{Error, ExecutionStatus, Result, TaskId};
+use mongodb::bson::{Bson, Document, deserialize_from_document, doc};
 
 use super::{
-    row::{TASKS, TaskRow, TickRow},
+    depend::Own,
+    row::{RESULT, TASKS, TaskRow, TickRow},
     submit::Added,
     turn::soon,
 };
-use crate::mongodb::{MongoStore, column::id};
+use crate::mongodb::{MongoStore, column, execution::ExecutionRow};
 
 /// How often leftovers are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,14 +25,32 @@ const AT_ONCE: u16 = 100;
 impl MongoStore {
     /// Brings all that rides in a task where it belongs.
     pub(super) async fn relay(&self, row: &TaskRow) -> Result<()> {
-        for call in &row.calls {
-            let call_id = call.id;
-            self.settle_execution(&call.clone().into_execution()?).await?;
-            self.forget_rider(row.task_id(), "out", ("$$this._id", call_id.into()))
-                .await?;
+        if !row.calls.is_empty() {
+            self.relay_calls(row.task_id()).await?;
         }
         for tick in &row.ticks {
             self.relay_tick(row.task_id(), tick).await?;
+        }
+        Ok(())
+    }
+
+    async fn relay_calls(&self, id: TaskId) -> Result<()> {
+        // As a whole: its result is that of a call.
+        let Some(row) = self.find_task_row(Own { id, owner: None }).await? else {
+            return Ok(());
+        };
+        for mut call in row.calls {
+            let gave_result = call
+                .get_str("st")
+                .is_ok_and(|status| status == ExecutionStatus::Success.as_str());
+            if let (true, Some(result)) = (gave_result && !call.contains_key(RESULT), &row.result) {
+                call.insert(RESULT, result.as_str());
+            }
+            let call: ExecutionRow = deserialize_from_document(call).map_err(Error::bug)?;
+            let call_id = call.id;
+            self.settle_execution(&call.into_execution()?).await?;
+            self.forget_rider(id, "out", ("$$this._id", call_id.into()))
+                .await?;
         }
         Ok(())
     }
@@ -50,7 +69,7 @@ impl MongoStore {
         };
         if has_job {
             let tasks = self.connection.collection::<TaskRow>(TASKS);
-            let filter = doc! { "_id": id(task.as_uuid()), "rec": { "$exists": true } };
+            let filter = doc! { "_id": column::id(task.as_uuid()), "rec": { "$exists": true } };
             let update = doc! { "$max": { "rec.la": tick.at }, "$inc": { "v": 1_i64 } };
             self.connection.run(tasks.update_one(filter, update)).await?;
         }
@@ -77,7 +96,7 @@ impl MongoStore {
         let mut fields = Document::new();
         fields.insert(field, others);
         let tasks = self.connection.collection::<TaskRow>(TASKS);
-        let filter = doc! { "_id": id(task.as_uuid()) };
+        let filter = doc! { "_id": column::id(task.as_uuid()) };
         let forgotten = tasks
             .update_one(filter, vec![doc! { "$set": fields }])
             .write_concern(soon());

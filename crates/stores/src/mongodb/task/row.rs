@@ -6,20 +6,20 @@ use model::{
     CatchUp, Error, Failure, Job, Lease, NewTask, Priority, Recurrence, Result, Standing, Tag, Tags, Task,
     TaskId, TaskKind, TaskStatus, Timestamp, UserId, WorkerId,
 };
-use mongodb::bson::{DateTime, Uuid, oid::ObjectId};
+use mongodb::bson::{DateTime, Document, Uuid, oid::ObjectId};
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 use crate::{
     json::to_json_text,
-    mongodb::{
-        column::{id, moment, timestamp, uuid},
-        execution::ExecutionRow,
-    },
+    mongodb::column::{id, moment, timestamp, uuid},
 };
 
 /// The collection of tasks.
 pub(in crate::mongodb) const TASKS: &str = "tasks";
+
+/// The field of a result, in the document of a task and in that of a call.
+pub(super) const RESULT: &str = "r";
 
 /// The status of a task that was written and doesn't count yet, since others that belong to it aren't all written.
 pub(super) const STAGED: i32 = -1;
@@ -134,9 +134,9 @@ pub(in crate::mongodb) struct TaskRow {
     /// The next tick of one that isn't paused.
     #[serde(rename = "rn", default, skip_serializing_if = "Option::is_none")]
     pub(super) next_tick: Option<DateTime>,
-    /// Ended calls that the history may lack still.
+    /// Ended calls that the history may lack still; that which gave the result is without it.
     #[serde(rename = "out", default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) calls: Vec<ExecutionRow>,
+    pub(super) calls: Vec<Document>,
     /// Jobs of ticks that may not be there still.
     #[serde(rename = "fj", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) ticks: Vec<TickRow>,

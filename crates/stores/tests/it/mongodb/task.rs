@@ -4,12 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use ::mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use futures_util::TryStreamExt as _;
-use model::{AttemptEnd, ClaimRequest, Priority, Store, TaskStatus};
+use model::{AttemptEnd, ClaimRequest, ExecutionOutcome, Priority, Store, TaskStatus};
+use serde_json::json;
 
 use crate::{
-    engine::{Engine, Mongo},
+    engine::{Engine as _, Mongo},
     make::{
-        claim, ending, job, job_after, job_at, job_of, moment, number_of, recurring, task_id, tool, worker,
+        claim, ending, job, job_after, job_at, job_of, moment, number_of, plugin, recurring, task_id, tool,
+        worker,
     },
 };
 
@@ -32,9 +34,12 @@ cases![
     g04_a_job_of_a_tick_that_a_process_that_died_was_to_submit_is_submitted_once,
     g04_a_task_is_told_of_an_end_that_no_process_told_it_of,
     a_claim_takes_three_round_trips_however_many_tasks_it_gets,
+    a_claim_looks_at_as_many_tasks_as_it_gets_whatever_else_waits,
+    numbers_are_read_from_indexes_alone,
     owners_take_turns_whichever_process_they_and_the_workers_are_at,
     of_claims_of_many_processes_each_task_goes_to_one,
     c08_texts_are_never_a_part_of_a_query,
+    c08_what_is_as_long_as_may_be_fits_into_the_documents,
 ];
 
 async fn tasks(place: &Mongo) -> ::mongodb::Collection<Document> {
@@ -72,8 +77,78 @@ async fn staged(place: &Mongo, state: i32) {
     assert_eq!(changed.unwrap().matched_count, 2);
 }
 
+/// What the server did while `work` was done.
+async fn profiled(place: &Mongo, work: impl Future<Output = ()>) -> Vec<Document> {
+    let database = place.raw().await;
+    database.run_command(doc! { "profile": 2 }).await.unwrap();
+    work.await;
+    database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let profile = database.collection::<Document>("system.profile");
+    let done = profile.find(doc! { "ns": format!("{}.tasks", database.name()) });
+    done.await.unwrap().try_collect().await.unwrap()
+}
+
+/// How many of something the server counted in all that it did.
+fn sum(done: &[Document], of: &str) -> i64 {
+    let numbers = done.iter().filter_map(|entry| entry.get(of));
+    numbers
+        .map(|number| {
+            number
+                .as_i64()
+                .unwrap_or_else(|| i64::from(number.as_i32().unwrap_or(0)))
+        })
+        .sum()
+}
+
+/// 3,000 tasks: ready ones of two plugins, and some that wait for their time.
+async fn crowd(store: &Arc<dyn Store>) {
+    for part in 0..3 {
+        let tasks = (1..=1_000).map(|number| {
+            let mut task = job_of(number % 10, part * 1_000 + number);
+            match part {
+                0 => task.job.as_mut().unwrap().plugin = plugin("full"),
+                1 => task.scheduled_at = Some(moment(9_000_000)),
+                _ => {}
+            }
+            task
+        });
+        store.submit_tasks(tasks.collect()).await.unwrap();
+    }
+}
+
 mod on {
     use super::*;
+
+    pub(super) async fn a_claim_looks_at_as_many_tasks_as_it_gets_whatever_else_waits(place: Mongo) {
+        let store = place.open().await;
+        crowd(&store).await;
+        let request = ClaimRequest {
+            room: vec![(plugin("full"), 0)],
+            ..claim(5_000, 5)
+        };
+        store.claim_tasks(request.clone()).await.unwrap();
+        let done = profiled(&place, async {
+            let claimed = store.claim_tasks(request).await.unwrap();
+            assert_eq!(claimed.tasks.len(), 5);
+        })
+        .await;
+        let (tasks, keys) = (sum(&done, "docsExamined"), sum(&done, "keysExamined"));
+        assert!(tasks <= 40 && keys <= 80, "{tasks} tasks, {keys} keys: {done:#?}");
+    }
+
+    pub(super) async fn numbers_are_read_from_indexes_alone(place: Mongo) {
+        let store = place.open().await;
+        crowd(&store).await;
+        let done = profiled(&place, async {
+            let depth = store.queue_depth().await.unwrap();
+            assert_eq!((depth.ready, depth.scheduled), ([0, 2_000, 0, 0], 1_000));
+            let overview = store.task_overview(None, moment(0), 10).await.unwrap();
+            assert_eq!(overview.counts.len(), 2);
+        })
+        .await;
+        let tasks = sum(&done, "docsExamined");
+        assert!(tasks <= 4, "{tasks} tasks: {done:#?}");
+    }
 
     pub(super) async fn g04_tasks_that_a_process_died_while_writing_never_count(place: Mongo) {
         staged(&place, 0).await;
@@ -117,7 +192,8 @@ mod on {
         store.finish_task(held.hold(), &ending).await.unwrap();
         store.close().await.unwrap();
         let calls = place.raw().await.collection::<Document>("execution");
-        let call = calls.find_one_and_delete(doc! {}).await.unwrap().unwrap();
+        let mut call = calls.find_one_and_delete(doc! {}).await.unwrap().unwrap();
+        assert!(call.remove("r").is_some(), "it is the task's result too");
         let riding = doc! { "$push": { "out": call } };
         let tasks = tasks(&place).await;
         tasks
@@ -292,5 +368,24 @@ mod on {
             let page = store.list_tasks(&filter, &request).await.unwrap();
             assert_eq!(page.total, expected, "{q}");
         }
+    }
+
+    pub(super) async fn c08_what_is_as_long_as_may_be_fits_into_the_documents(place: Mongo) {
+        const MEBIBYTE: usize = 1024 * 1024;
+        let store = place.open().await;
+        let mut long = job(1);
+        long.job.as_mut().unwrap().payload = json!("p".repeat(MEBIBYTE));
+        store.submit_task(long).await.unwrap();
+        let held = store.claim_tasks(claim(10, 1)).await.unwrap().tasks.remove(0);
+        let mut ending = ending(&held, AttemptEnd::Succeeded, 20);
+        let call = ending.execution.as_mut().unwrap();
+        call.payload = json!("r".repeat(6 * MEBIBYTE));
+        call.outcome = ExecutionOutcome::Success(json!("x".repeat(8 * MEBIBYTE)));
+        let status = store.finish_task(held.hold(), &ending).await.unwrap();
+        assert_eq!(status, TaskStatus::Completed);
+        let task = store.find_task(task_id(1), None).await.unwrap().unwrap();
+        assert!(task.result == Some(json!("x".repeat(8 * MEBIBYTE))));
+        let kept = store.list_attempts(task_id(1), 1).await.unwrap();
+        assert!(kept == [ending.execution.unwrap()]);
     }
 }
