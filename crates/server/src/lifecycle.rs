@@ -49,6 +49,9 @@ pub enum LifecycleError {
     /// No engine.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// No engine beside one that works on the store already.
+    #[error("{0}; when that is a server, let the client connect to its /mcp instead (see docs/mcp.md)")]
+    Held(WireError),
     /// No routes.
     #[error(transparent)]
     Routes(#[from] model::Error),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use engine::Engine;
 
 use crate::config::{Config, LogFormat};
+use crate::mcp;
 
 /// Says where the server listens, where to go next and, while there is no admin, how to make one.
 ///
@@ -37,7 +38,8 @@ pub(super) async fn announce(config: &Config, address: SocketAddr, engine: &Engi
         );
     }
     let (version, docs) = (env!("CARGO_PKG_VERSION"), format!("{url}/docs"));
-    tracing::info!(url, %address, docs, version, "listening");
+    let mcp = format!("{url}{}", mcp::PATH);
+    tracing::info!(url, %address, docs, mcp, version, "listening");
 }
 
 fn greet(url: &str, address: SocketAddr, setup: Option<&str>) {
@@ -47,6 +49,10 @@ fn greet(url: &str, address: SocketAddr, setup: Option<&str>) {
     }
     text.push_str(&format!("\n\n  every route, to read and to try   {url}/docs"));
     text.push_str(&format!("\n  whether it is well                {url}/health"));
+    text.push_str(&format!(
+        "\n  for MCP clients, with an API key  {url}{} (how to connect them: docs/mcp.md)",
+        mcp::PATH
+    ));
     if let Some(link) = setup {
         text.push_str(&format!(
             "\n\nThere is no admin yet. Make one with this link, once and within an hour:\n\n  {link}"

@@ -1,5 +1,6 @@
 //! One client over standard input and output, from its first line to the end of input.
 
+use std::error::Error as _;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Client, Engine, Presented};
-use model::{Clock, Principal, Secret};
+use model::{Clock, ErrorKind, Principal, Secret};
 use protocol::Host;
 use tokio::fs::File;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +20,13 @@ use crate::logs::{self, Output};
 use crate::mcp::{self, Caller, Door};
 use crate::metrics::Metrics;
 use crate::system::SystemClock;
-use crate::wire::{self, Extras, Wired};
+use crate::wire::{self, Extras, WireError, Wired};
 
 /// How long tasks that run may go on when the client has left; then they go back into the queue.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How an API key is made.
+const MAKE_KEY: &str = "POST /api/v1/auth/api-key/generate, see README.md";
 
 /// Serves one client over standard input and output, and does tasks, until its input ends or a signal comes.
 ///
@@ -55,7 +59,8 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
         bare_tools: extras.bare_tools.clone(),
         task_retention: config.task_retention,
     };
-    let Wired { engine, warnings, .. } = wire::open(config, Arc::new(Metrics::new()), extras)?;
+    let Wired { engine, warnings, .. } =
+        wire::open(config, Arc::new(Metrics::new()), extras).map_err(beside_a_server)?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
@@ -115,8 +120,10 @@ fn file_of(stream: BorrowedFd<'_>) -> Result<File, LifecycleError> {
 fn key_of(config: &Config) -> Result<&Secret, LifecycleError> {
     config.auth.stdio_api_key.as_ref().ok_or_else(|| {
         LifecycleError::Credential(
-            "MCP_SERVER_API_KEY is not set; make an API key and give it in the client's configuration"
-                .to_owned(),
+            format!(
+                "MCP_SERVER_API_KEY is not set; make an API key while `mcp-server serve` runs on this store ({MAKE_KEY}), \
+                 and give it in the client's configuration"
+            ),
         )
     })
 }
@@ -124,6 +131,29 @@ fn key_of(config: &Config) -> Result<&Secret, LifecycleError> {
 /// Finds out on whose behalf the client speaks, by its key.
 async fn authenticate(key: &Secret, engine: &Engine) -> Result<Arc<Principal>, LifecycleError> {
     let admitted = engine.authenticate(Presented::ApiKey(key.expose())).await;
-    admitted
-        .map_err(|error| LifecycleError::Credential(format!("MCP_SERVER_API_KEY is not accepted: {error}")))
+    admitted.map_err(|error| {
+        let mut line = format!("MCP_SERVER_API_KEY is not accepted: {error}");
+        if is_token(key.expose()) {
+            line.push_str("; it is an access token, and here an API key is needed: make one by ");
+            line.push_str(MAKE_KEY);
+        }
+        LifecycleError::Credential(line)
+    })
+}
+
+/// Tells whether a text has the form of an access token: three parts, the first of them a JSON object in base64.
+fn is_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3
+}
+
+/// Says what else a client can do when somebody works on the store already.
+fn beside_a_server(error: WireError) -> LifecycleError {
+    // What the system refused has a cause; what another process holds has none.
+    let is_held = matches!(&error, WireError::Part(part)
+        if part.kind() == ErrorKind::Unavailable && part.source().is_none());
+    if is_held {
+        LifecycleError::Held(error)
+    } else {
+        LifecycleError::Wire(error)
+    }
 }

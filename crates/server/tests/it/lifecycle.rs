@@ -61,6 +61,7 @@ fn on_a_terminal_or_by_wish_the_start_is_written_for_people() {
         seen.contains("listens on http://127.0.0.1:") && !seen.contains('\u{1b}'),
         "{seen}"
     );
+    assert!(seen.contains("/mcp (how to connect them: docs/mcp.md)"), "{seen}");
 }
 
 #[test]

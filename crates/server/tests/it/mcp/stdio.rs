@@ -170,9 +170,22 @@ fn it_does_not_start_without_a_good_key_or_beside_a_server_and_says_so_on_standa
         assert!(finished.stderr.contains(word), "{}", finished.stderr);
     };
     told(place.run(&["stdio"]), "MCP_SERVER_API_KEY is not set");
+    told(place.run(&["stdio"]), "POST /api/v1/auth/api-key/generate");
     told(
         place.run(&["stdio", "--mcp-server-api-key", "wrong"]),
         "is not accepted",
+    );
+    let server = place.start(&[]);
+    let token = server.register("ada");
+    told(
+        place.run(&["stdio", "--mcp-server-api-key", "wrong"]),
+        "connect to its /mcp",
+    );
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+    told(
+        place.run(&["stdio", "--mcp-server-api-key", &token]),
+        "here an API key is needed",
     );
     let mut pipes = Pipes::open(&place);
     pipes.ask("server/discover", stateless(json!({})));
