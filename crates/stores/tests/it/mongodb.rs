@@ -10,7 +10,7 @@ use stores::MongoStore;
 use tokio::task::JoinSet;
 
 use crate::{
-    engine::{Engine, Mongo},
+    engine::{Engine as _, Mongo},
     make::{account, admin, checked, event, moment, session, user_id},
     walk::{BOTH, first_page},
 };
@@ -152,7 +152,7 @@ mod on {
                 .await;
             assert_eq!(
                 events.unwrap().items,
-                [told.clone()],
+                std::slice::from_ref(&told),
                 "once, however often it is handed over"
             );
         }
