@@ -4,11 +4,12 @@
 //! [`model::Standing::after`], and writes under the condition that the version is still the same. What belongs elsewhere
 //! rides in the document until it was brought there.
 
+mod place;
 mod row;
 mod branches;
 mod turn;
 mod due;
-mod place;
+mod change;
 mod depend;
 mod submit;
 mod relay;

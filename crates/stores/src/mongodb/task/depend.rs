@@ -11,7 +11,7 @@ use mongodb::bson::{Uuid, doc};
 use serde::Deserialize;
 
 use super::{
-    place::Change,
+    change::Change,
     row::{TASKS, TaskRow, status_number},
 };
 use crate::mongodb::{MongoStore, column::uuid};

@@ -5,8 +5,8 @@ use model::{
 };
 
 use super::{
+    change::{Change, Patch},
     depend::Own,
-    place::{Change, Patch},
     row::{to_millis, to_tag_texts},
 };
 use crate::{

@@ -9,8 +9,8 @@ use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
 use serde::Deserialize;
 
 use super::{
+    change::Change,
     depend::Own,
-    place::Change,
     row::{RecurrenceRow, TASKS, TaskRow, TickRow, status_number},
 };
 use crate::mongodb::{

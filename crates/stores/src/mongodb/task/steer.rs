@@ -5,8 +5,9 @@ use mongodb::bson::{Document, doc};
 use serde_json::{Map, Value};
 
 use super::{
+    change::Change,
     depend::{Fate, Own, fate_of},
-    place::{Change, Place},
+    place::Place,
     row::{TASKS, TaskRow, read_json},
 };
 use crate::mongodb::{

@@ -17,8 +17,9 @@ use crate::{
         contention::Contention,
         execution::ExecutionRow,
         task::{
+            change::Change,
             depend::Own,
-            place::{Change, Place},
+            place::Place,
             row::{TASKS, TaskRow},
         },
     },

@@ -14,7 +14,8 @@ use crate::mongodb::{
     column::{moment, timestamp, uuid},
     execution::ExecutionRow,
     task::{
-        place::{Change, Place},
+        change::Change,
+        place::Place,
         row::{TASKS, TaskRow},
     },
 };
