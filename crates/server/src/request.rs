@@ -1,5 +1,7 @@
 //! What is known of a request besides what it says itself.
 
+mod rpc;
+
 use std::{
     net::IpAddr,
     sync::{
@@ -15,6 +17,7 @@ use http::{HeaderValue, header, request::Parts};
 use model::{Decision, Error, Principal};
 use parking_lot::Mutex;
 
+pub use self::rpc::Rpc;
 use crate::{address::client_address, failure::Failure, state::AppState};
 
 /// How much of the caller's program name is kept, in characters.
@@ -110,6 +113,7 @@ struct Notes {
     principal: Option<Arc<Principal>>,
     decision: Option<Decision>,
     wait: Duration,
+    rpc: Rpc,
 }
 
 impl RequestContext {
@@ -163,6 +167,27 @@ impl RequestContext {
     /// Notes that the caller asked to wait for something, up to `wait`: the request may take that much longer.
     pub fn note_wait(&self, wait: Duration) {
         self.notes.lock().wait = wait;
+    }
+
+    /// Notes what a message of the Model Context Protocol asks for.
+    pub fn note_message(&self, message: &[u8]) {
+        // Nobody else wants to know.
+        if tracing::enabled!(tracing::Level::INFO) {
+            self.notes.lock().rpc = Rpc::of(message);
+        }
+    }
+
+    /// Notes the error in a message that answers, if it is one.
+    pub fn note_response(&self, message: &[u8]) {
+        if tracing::enabled!(tracing::Level::INFO) {
+            self.notes.lock().rpc.error = Rpc::error_in(message);
+        }
+    }
+
+    /// What is known of its message of the Model Context Protocol.
+    #[must_use]
+    pub fn rpc(&self) -> Rpc {
+        self.notes.lock().rpc.clone()
     }
 
     /// For how long the caller asked to wait.

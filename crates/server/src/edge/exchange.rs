@@ -78,12 +78,16 @@ impl Exchange {
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let principal = self.context.principal();
+            let rpc = self.context.rpc();
             tracing::info!(
                 request_id = self.context.id(),
                 principal = %Who(principal.as_deref()),
                 method = %Shown(&self.method),
                 route,
                 status,
+                mcp_method = rpc.method,
+                mcp_name = rpc.name,
+                mcp_error = rpc.error,
                 duration_ms = took.as_micros() as f64 / 1e3,
                 "request"
             );

@@ -100,6 +100,8 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
 async fn speak(host: Host<Door>, caller: Caller, signals: &mut Signals) -> Result<(), LifecycleError> {
     let input = file_of(io::stdin().as_fd())?;
     let output = file_of(io::stdout().as_fd())?;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, "serving one client over standard input and output");
     let serving = protocol::serve_lines(host, caller, input, output);
     tokio::select! {
         ended = serving => ended.map_err(LifecycleError::Start),

@@ -1,6 +1,6 @@
 //! `/mcp` over HTTP.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -11,6 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{Method, header};
+use http_body_util::BodyExt as _;
 use protocol::{Host, McpService};
 
 use super::{
@@ -61,7 +62,7 @@ async fn serve(
 
 async fn answer(state: &AppState, service: &McpService<Door>, request: Request) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
-    let context = RequestContext::of(&parts)?;
+    let context = Arc::clone(RequestContext::of(&parts)?);
     let peer = context.peer();
     // A call has a limit of its own, and a client may ask to wait for a task.
     context.note_wait(LONGEST_CALL);
@@ -78,6 +79,7 @@ async fn answer(state: &AppState, service: &McpService<Door>, request: Request) 
         // Answered as GET is; the router takes the body away, and with it the stream ends.
         parts.method = Method::GET;
     }
+    context.note_message(&bytes);
     // What a batch lacks, its parts tell each for itself: others of them may have been carried out.
     let is_batch = bytes.trim_ascii_start().starts_with(b"[");
     let caller = Caller::new(principal, client);
@@ -86,8 +88,18 @@ async fn answer(state: &AppState, service: &McpService<Door>, request: Request) 
         .await;
     match caller.lack() {
         Some(lack) if !is_batch && !is_stream(&response) => Err(challenge::refuse_for_lack(lack, &place)),
-        _ => Ok(response.map(Body::new)),
+        _ if is_stream(&response) => Ok(response.map(Body::new)),
+        _ => Ok(noted(&context, response).await),
     }
+}
+
+/// An answer that is known as a whole, after a look at what it says.
+async fn noted(context: &RequestContext, response: http::Response<protocol::Body>) -> Response {
+    let (parts, body) = response.into_parts();
+    let Ok(whole) = body.collect().await;
+    let message = whole.to_bytes();
+    context.note_response(&message);
+    Response::from_parts(parts, Body::from(message))
 }
 
 /// Tells whether the answer began to be sent before it was known.

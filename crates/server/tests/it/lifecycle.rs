@@ -65,6 +65,57 @@ fn on_a_terminal_or_by_wish_the_start_is_written_for_people() {
 }
 
 #[test]
+fn the_log_tells_what_clients_of_the_protocol_asked_for_and_which_error_they_got() {
+    let key = "operator-key-of-the-tests-0123456789";
+    let place = Place::new();
+    let server = place.start(&[("ADMIN_API_KEY", key)]);
+    let asked = |method: &str, name: &str| {
+        let message = json!({
+            "jsonrpc": "2.0", "id": 1, "method": method,
+            "params": {
+                "name": name,
+                "arguments": { "message": "hello" },
+                "_meta": {
+                    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                    "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                },
+            },
+        });
+        let headers = [
+            ("X-API-Key", key),
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", method),
+            ("Mcp-Name", name),
+        ];
+        server.request("POST", "/mcp", &headers, &message.to_string()).0
+    };
+    assert_eq!(asked("tools/call", "sample__echo"), 200);
+    assert_eq!(asked("tools/call", "nope__echo"), 200);
+    let long = "x".repeat(200);
+    asked("no such method", &long);
+    server.signal(Signal::SIGTERM);
+    let (_, lines) = server.wait();
+    let events = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let told: Vec<Value> = events
+        .filter(|event| event["route"] == "/mcp")
+        .map(|event| json!([event["mcp_method"], event["mcp_name"], event["mcp_error"]]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["tools/call", "sample__echo", null]),
+            json!(["tools/call", "nope__echo", -32_602]),
+            json!(["no?such?method", long[..128], -32_601]),
+        ]
+    );
+}
+
+#[test]
 fn g06_a_stop_answers_what_is_in_flight_and_ends_with_code_0() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let place = Place::new();
