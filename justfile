@@ -27,11 +27,11 @@ crate name:
 # Format, then check lints as CI does
 lint:
     cargo fmt --all
-    cargo clippy --workspace --all-targets --features backplane/redis -- -D warnings
+    cargo clippy --workspace --all-targets --features backplane/redis,stores/mongodb -- -D warnings
 
 # The documentation of the code, every warning an error
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --features backplane/redis
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --features backplane/redis,stores/mongodb
 
 # Rules for sources and documents that the compiler can't see
 tidy:

@@ -163,7 +163,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
 }
 
 /// The features that everything is built and tested with, so that nothing is compiled twice.
-pub(crate) const FEATURES: [&str; 2] = ["--features", "backplane/redis"];
+pub(crate) const FEATURES: [&str; 2] = ["--features", "backplane/redis,stores/mongodb"];
 
 /// Cargo, started at the root of the repository, where the toolchain of the project is chosen.
 pub(crate) fn cargo() -> Command {

@@ -5,6 +5,8 @@
 //! else.
 
 mod failure;
+mod collection;
+mod index;
 mod column;
 mod contention;
 mod paging;
@@ -75,7 +77,7 @@ impl MongoStore {
         let store = Self {
             counting: Turns::default(),
             executions: Batcher::start(connection.raw(execution::COLLECTION), connection.limit()),
-            task_inserts: Batcher::start(connection.raw(task::COLLECTION), connection.limit()),
+            task_inserts: Batcher::start(connection.raw(collection::TASKS), connection.limit()),
             tasks: task::Tasks::default(),
             connection,
         };

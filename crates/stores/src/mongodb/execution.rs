@@ -18,10 +18,10 @@ pub(super) use self::row::ExecutionRow;
 use self::row::end_of;
 use super::{
     MongoStore,
+    collection::TASKS,
     column::{id, moment, uuid},
     failure::Fault,
-    schema::{Indexes, index, partial_index},
-    task,
+    index::{Indexes, index, partial_index},
 };
 
 /// The collection of executions.
@@ -189,7 +189,7 @@ impl MongoStore {
         let holds = doc! { "$and": [{ "$eq": ["$q", 0] }, { "$eq": ["$a", "$$attempt"] }] };
         let will_tell = doc! { "$or": [holds, { "$gt": [{ "$size": { "$ifNull": ["$out", []] } }, 0] }] };
         let held = doc! { "$lookup": {
-            "from": task::COLLECTION,
+            "from": TASKS,
             "localField": "t",
             "foreignField": "_id",
             "let": { "attempt": "$n" },

@@ -9,7 +9,7 @@ use super::{
     MongoStore,
     column::{bytes, digest, moment, timestamp},
     contention::Contention,
-    schema::{Indexes, index},
+    index::{Indexes, index},
 };
 
 const COLLECTION: &str = "idempotency_claim";

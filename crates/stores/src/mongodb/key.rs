@@ -1,97 +1,25 @@
 //! API keys: they stand in the document of their account.
 
-use ::mongodb::bson::{Binary, Bson, DateTime, Document, Uuid, doc};
+use ::mongodb::bson::{Bson, Document, Uuid, doc};
 use async_trait::async_trait;
 use model::{
     ApiKey, Error, ErrorCode, KeyChange, KeyHash, KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage,
-    Page, PageRequest, Result, Scopes, Timestamp, UserId,
+    Page, PageRequest, Result, Timestamp, UserId,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     MongoStore,
-    column::{bytes, day, digest, from_count, id, moment, parsed, timestamp, to_count, uuid, value},
+    collection::ACCOUNTS as COLLECTION,
+    column::{day, digest, from_count, id, moment, value},
     contention::Contention,
     failure::Fault,
     security::page_in_memory,
-    user::{AccountRow, COLLECTION, fields},
+    user::{AccountRow, KeyRow, fields, scope_texts},
 };
 
 /// How many revoked or expired keys of one owner are kept.
 const MAX_DEAD_KEYS: usize = 100;
-
-/// A key as it stands in the document of its account.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct KeyRow {
-    #[serde(rename = "i")]
-    id: Uuid,
-    #[serde(rename = "n")]
-    name: String,
-    #[serde(rename = "p")]
-    prefix: String,
-    #[serde(rename = "h")]
-    hash: Binary,
-    #[serde(rename = "s")]
-    scopes: Vec<String>,
-    #[serde(rename = "on")]
-    is_active: bool,
-    #[serde(rename = "x")]
-    expires_at: Option<DateTime>,
-    #[serde(rename = "l")]
-    last_used_at: Option<DateTime>,
-    #[serde(rename = "u")]
-    usage_count: i64,
-    #[serde(rename = "r")]
-    rate_limit: Option<i64>,
-    #[serde(rename = "c")]
-    created_at: DateTime,
-}
-
-impl KeyRow {
-    fn of(key: &ApiKey, hash: KeyHash) -> Self {
-        Self {
-            id: id(key.id.as_uuid()),
-            name: key.name.as_str().to_owned(),
-            prefix: key.prefix.as_str().to_owned(),
-            hash: bytes(&hash.0),
-            scopes: scope_texts(&key.scopes),
-            is_active: key.is_active,
-            expires_at: key.expires_at.map(moment),
-            last_used_at: key.last_used_at.map(moment),
-            usage_count: from_count(key.usage_count),
-            rate_limit: key.rate_limit.map(i64::from),
-            created_at: moment(key.created_at),
-        }
-    }
-
-    fn is_live(&self, now: Timestamp) -> bool {
-        self.is_active && self.expires_at.is_none_or(|end| timestamp(end) > now)
-    }
-
-    fn into_key(self, user_id: UserId) -> Result<ApiKey> {
-        let scopes = self.scopes.iter().map(|scope| parsed(scope));
-        Ok(ApiKey {
-            id: KeyId::from_uuid(uuid(self.id)),
-            name: parsed(&self.name)?,
-            prefix: KeyPrefix::parse(&self.prefix)
-                .ok_or_else(|| Error::bug("what is stored is no prefix"))?,
-            user_id,
-            scopes: Scopes::new(scopes.collect::<Result<_>>()?)?,
-            is_active: self.is_active,
-            expires_at: self.expires_at.map(timestamp),
-            last_used_at: self.last_used_at.map(timestamp),
-            usage_count: to_count(self.usage_count),
-            rate_limit: self
-                .rate_limit
-                .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
-            created_at: timestamp(self.created_at),
-        })
-    }
-}
-
-fn scope_texts(scopes: &Scopes) -> Vec<String> {
-    scopes.as_slice().iter().map(ToString::to_string).collect()
-}
 
 /// An account's keys, or some of them.
 #[derive(Deserialize)]

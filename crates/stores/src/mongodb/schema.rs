@@ -1,14 +1,15 @@
 //! The collections' indexes, and the version of all of it.
 
 use ::mongodb::{
-    Database, IndexModel,
+    Database,
     bson::{Document, doc},
-    options::IndexOptions,
 };
 use model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{connection::Connection, execution, failure::Fault, idempotency, session, task, user};
+use super::{
+    connection::Connection, execution, failure::Fault, idempotency, index::Indexes, session, task, user,
+};
 
 /// The version that this program writes.
 const VERSION: i32 = 1;
@@ -87,9 +88,6 @@ fn too_new(database: &Database, version: i32) -> Error {
     ))
 }
 
-/// The indexes of one collection.
-pub(super) type Indexes = (&'static str, Vec<IndexModel>);
-
 fn all_indexes() -> impl Iterator<Item = Indexes> {
     user::indexes()
         .into_iter()
@@ -97,26 +95,4 @@ fn all_indexes() -> impl Iterator<Item = Indexes> {
         .chain(execution::indexes())
         .chain(task::indexes())
         .chain(idempotency::indexes())
-}
-
-/// An index by some fields.
-pub(super) fn index(keys: Document) -> IndexModel {
-    IndexModel::builder().keys(keys).build()
-}
-
-/// An index of the documents that fit a condition.
-pub(super) fn partial_index(keys: Document, condition: Document) -> IndexModel {
-    let options = IndexOptions::builder()
-        .partial_filter_expression(condition)
-        .build();
-    IndexModel::builder().keys(keys).options(options).build()
-}
-
-/// An index whose values are unique among the documents that fit a condition (among all, for `None`).
-pub(super) fn unique_index(keys: Document, condition: Option<Document>) -> IndexModel {
-    let options = IndexOptions::builder()
-        .unique(true)
-        .partial_filter_expression(condition)
-        .build();
-    IndexModel::builder().keys(keys).options(options).build()
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     MongoStore,
+    collection::ACCOUNTS as COLLECTION,
     column::{id, moment, named, timestamp, uuid, value},
     failure::Fault,
-    user::COLLECTION,
 };
 use crate::paging::{foreign_position, to_page};
 

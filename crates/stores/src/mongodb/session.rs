@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     MongoStore,
+    collection::ACCOUNTS as COLLECTION,
     column::{bytes, day, digest, id, moment, timestamp, uuid, value},
     contention::Contention,
     failure::Fault,
-    schema::Indexes,
+    index::Indexes,
     security::EventRow,
-    user::COLLECTION,
 };
 
 /// How many sessions of one account are kept.

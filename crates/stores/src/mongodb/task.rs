@@ -32,13 +32,9 @@ use model::{
 };
 use serde_json::{Map, Value};
 
-use self::{
-    depend::Own,
-    row::{TASKS, TaskRow},
-    turn::TURNS,
-};
-pub(super) use self::{row::TASKS as COLLECTION, turn::Tasks};
-use super::MongoStore;
+pub(super) use self::turn::Tasks;
+use self::{depend::Own, row::TaskRow, turn::TURNS};
+use super::{MongoStore, collection::TASKS};
 
 /// The indexes of the collections of tasks.
 pub(super) fn indexes() -> Vec<(&'static str, Vec<IndexModel>)> {

@@ -1,5 +1,6 @@
 //! Accounts. One document holds an account with its sessions, keys, security events and days of activity.
 
+mod key_row;
 mod admin;
 mod listing;
 mod overview;
@@ -20,11 +21,11 @@ use serde_json::Value;
 use self::admin::Step;
 use super::{
     MongoStore,
+    collection::ACCOUNTS as COLLECTION,
     column::{from_json_text, id, moment, parsed, timestamp, uuid},
     contention::Contention,
     failure::Fault,
-    key::KeyRow,
-    schema::{Indexes, index, partial_index, unique_index},
+    index::{Indexes, index, partial_index, unique_index},
     security::EventRow,
 };
 use crate::{
@@ -32,8 +33,7 @@ use crate::{
     json::to_json_text,
 };
 
-/// The collection of accounts.
-pub(super) const COLLECTION: &str = "user";
+pub(super) use self::key_row::{KeyRow, scope_texts};
 
 /// An account as it stands in its document, without what other files keep there.
 #[derive(Debug, Serialize, Deserialize)]

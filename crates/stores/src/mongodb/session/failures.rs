@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::mongodb::{
     MongoStore,
+    collection::ACCOUNTS,
     column::{id, moment, timestamp, value},
     contention::Contention,
     failure::Fault,
-    schema::{Indexes, index, partial_index},
+    index::{Indexes, index, partial_index},
     security::EventRow,
-    user::COLLECTION as ACCOUNTS,
 };
 
 /// The collection of counts, by folded address.

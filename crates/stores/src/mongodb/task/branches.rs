@@ -5,8 +5,8 @@ use model::{Error, Result};
 use mongodb::bson::{Document, deserialize_from_document, doc};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::row::{TASKS, TaskRow};
-use crate::mongodb::{MongoStore, failure::is_duplicate};
+use super::row::TaskRow;
+use crate::mongodb::{MongoStore, collection::TASKS, failure::is_duplicate};
 
 /// How many rows come in one answer, if they fit: all that are asked for.
 pub(super) const IN_ONE_ANSWER: u32 = 100_000;

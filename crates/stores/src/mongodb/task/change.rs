@@ -8,11 +8,12 @@ use mongodb::{
 
 use super::{
     place::Place,
-    row::{RESULT, TASKS, TaskRow, priority_number, status_number},
+    row::{RESULT, TaskRow, priority_number, status_number},
     turn::Reserved,
 };
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{id, moment},
     execution::ExecutionRow,
     failure::Fault,

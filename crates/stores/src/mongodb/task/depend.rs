@@ -12,9 +12,9 @@ use serde::Deserialize;
 
 use super::{
     change::Change,
-    row::{TASKS, TaskRow, status_number},
+    row::{TaskRow, status_number},
 };
-use crate::mongodb::{MongoStore, column::uuid};
+use crate::mongodb::{MongoStore, collection::TASKS, column::uuid};
 
 /// A task that another one depends on, as far as that matters.
 #[derive(Clone, Debug, Deserialize)]

@@ -5,7 +5,8 @@ use model::{
 };
 use mongodb::bson::{Document, Uuid, doc};
 
-use super::row::{TASKS, TaskRow, kind_number, priority_number, status_number};
+use super::row::{TaskRow, kind_number, priority_number, status_number};
+use crate::mongodb::collection::TASKS;
 use crate::{
     mongodb::{
         MongoStore,

@@ -8,10 +8,11 @@ use serde::Deserialize;
 
 use super::{
     place::Place,
-    row::{TASKS, kind_number, read_priority, read_status},
+    row::{kind_number, read_priority, read_status},
 };
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{id, moment, timestamp},
 };
 

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use super::{
     change::Change,
     depend::Own,
-    row::{RecurrenceRow, TASKS, TaskRow, TickRow, status_number},
+    row::{RecurrenceRow, TaskRow, TickRow, status_number},
 };
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{id, moment, timestamp},
     contention::Contention,
 };

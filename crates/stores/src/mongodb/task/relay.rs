@@ -10,11 +10,11 @@ use mongodb::bson::{Bson, Document, deserialize_from_document, doc};
 
 use super::{
     depend::Own,
-    row::{RESULT, TASKS, TaskRow, TickRow},
+    row::{RESULT, TaskRow, TickRow},
     submit::Added,
     turn::soon,
 };
-use crate::mongodb::{MongoStore, column, execution::ExecutionRow};
+use crate::mongodb::{MongoStore, collection::TASKS, column, execution::ExecutionRow};
 
 /// How often leftovers are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -15,9 +15,6 @@ use crate::{
     mongodb::column::{id, moment, timestamp, uuid},
 };
 
-/// The collection of tasks.
-pub(in crate::mongodb) const TASKS: &str = "tasks";
-
 /// The field of a result, in the document of a task and in that of a call.
 pub(super) const RESULT: &str = "r";
 

@@ -8,10 +8,11 @@ use super::{
     change::Change,
     depend::{Fate, Own, fate_of},
     place::Place,
-    row::{TASKS, TaskRow, read_json},
+    row::{TaskRow, read_json},
 };
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{id, uuid},
     contention::Contention,
 };

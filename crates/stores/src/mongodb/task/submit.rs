@@ -5,12 +5,10 @@ mod batch;
 use model::{Error, ErrorCode, NewTask, Result, Submitted};
 use mongodb::bson::doc;
 
-use super::{
-    depend::Others,
-    place::Place,
-    row::{TASKS, TaskRow},
+use super::{depend::Others, place::Place, row::TaskRow};
+use crate::mongodb::{
+    MongoStore, collection::TASKS, column::timestamp, contention::Contention, failure::Fault,
 };
-use crate::mongodb::{MongoStore, column::timestamp, contention::Contention, failure::Fault};
 
 pub(super) use self::batch::submit_all;
 

@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     place::Place,
-    row::{TASKS, TaskRow, priority_number},
+    row::{TaskRow, priority_number},
 };
-use crate::mongodb::{MongoStore, column::timestamp, contention::Contention, failure::Fault};
+use crate::mongodb::{
+    MongoStore, collection::TASKS, column::timestamp, contention::Contention, failure::Fault,
+};
 
 /// The collection of the turns that were handed out.
 pub(super) const TURNS: &str = "task_turns";

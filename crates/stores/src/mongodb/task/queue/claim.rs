@@ -12,13 +12,14 @@ use serde::Deserialize;
 use super::pick::{Candidate, Room, pick};
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{id, moment, timestamp},
     contention::Contention,
     task::{
         branches::{Branches, IN_ONE_ANSWER},
         due::{DueRow, due_fields, due_jobs, due_order},
         place::Place,
-        row::{TASKS, TaskRow, priority_number, status_number},
+        row::{TaskRow, priority_number, status_number},
         turn::{LANES, present_id},
     },
 };

@@ -13,15 +13,11 @@ use crate::{
     json::to_json_text,
     mongodb::{
         MongoStore,
+        collection::TASKS,
         column::{id, moment},
         contention::Contention,
         execution::ExecutionRow,
-        task::{
-            change::Change,
-            depend::Own,
-            place::Place,
-            row::{TASKS, TaskRow},
-        },
+        task::{change::Change, depend::Own, place::Place, row::TaskRow},
     },
 };
 

@@ -11,13 +11,10 @@ use uuid::{Builder, Uuid};
 
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{moment, timestamp, uuid},
     execution::ExecutionRow,
-    task::{
-        change::Change,
-        place::Place,
-        row::{TASKS, TaskRow},
-    },
+    task::{change::Change, place::Place, row::TaskRow},
 };
 
 impl MongoStore {

@@ -5,11 +5,12 @@ use mongodb::bson::{Uuid, doc};
 
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::{moment, uuid},
     contention::Contention,
     task::{
         depend::{Fate, Own, Told},
-        row::{TASKS, TaskRow, status_number},
+        row::{TaskRow, status_number},
         steer::without_texts,
     },
 };

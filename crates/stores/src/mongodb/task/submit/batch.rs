@@ -18,13 +18,14 @@ use serde::Deserialize;
 use super::{Added, taken_id, with_dependencies};
 use crate::mongodb::{
     MongoStore,
+    collection::TASKS,
     column::timestamp,
     contention::Contention,
     failure::{Fault, is_duplicate},
     task::{
         depend::{OtherRow, Others},
         place::Place,
-        row::{STAGED, TASKS, TaskRow},
+        row::{STAGED, TaskRow},
         turn::Reserved,
     },
 };
