@@ -22,7 +22,7 @@ services *args:
 
 # The tests of one crate, quickly
 crate name:
-    cargo nextest run -p {{name}}
+    cargo test -p {{name}}
 
 # Format, then check lints as CI does
 lint:

@@ -28,6 +28,9 @@ pub(crate) struct Test {
     fuzz: FuzzApi,
 }
 
+/// How many simulations of the queue are begun anew: none when a crate is tested alone.
+const SIMULATIONS: &str = "80";
+
 /// How long all tests, with their compilation, may take.
 const TESTS_LIMIT: Duration = Duration::from_secs(3600);
 
@@ -111,6 +114,7 @@ fn tests(settings: &Test, tally: &Tally) -> Result<()> {
         Ok(())
     })?;
     let mut command = test_command(settings);
+    command.env("SIMULATIONS", SIMULATIONS);
     if let Some(services) = &services {
         command.envs(services.variables.iter().cloned());
     }

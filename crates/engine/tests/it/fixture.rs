@@ -19,6 +19,13 @@ use stores::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+/// A directory in memory, where there is one: what a power loss leaves is the store's own tests' affair.
+pub(crate) fn quick_directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 /// Everybody's password, where it doesn't matter.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -168,7 +175,7 @@ impl WorldBuilder {
         let surroundings = Surroundings {
             entropy: Arc::new(SeededEntropy::new(42)),
             seen: Arc::default(),
-            directory: tempfile::tempdir().unwrap(),
+            directory: quick_directory(),
             builder: self,
             clock,
             ids,
