@@ -29,8 +29,12 @@ mod task;
 mod idempotency;
 mod limit;
 mod observe;
+mod access;
+mod bus;
 mod store;
 
+pub use access::{AccessChanges, AccessLog, AccessMark};
+pub use bus::{Bus, BusListener, Heard, LogBounds, Notice, SharedMemory};
 pub use error::{Detail, Error, ErrorCode, ErrorKind, Result};
 pub use execution::{
     CallStatistics, Execution, ExecutionFilter, ExecutionOutcome, ExecutionStatus, ExecutionStore, Failure,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
+    access::AccessLog,
     error::Result,
     execution::ExecutionStore,
     idempotency::IdempotencyStore,
@@ -25,6 +26,7 @@ pub trait Store:
     + TaskStore
     + TaskQueue
     + ScheduleStore
+    + AccessLog
 {
     /// Names the kind of store, for health and logs (`sqlite`, …).
     fn kind(&self) -> &'static str;

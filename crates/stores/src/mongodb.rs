@@ -15,6 +15,7 @@ mod batcher;
 mod security;
 mod session;
 mod user;
+mod access;
 mod key;
 mod execution;
 mod task;

@@ -32,7 +32,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use model::{Result, Store};
+use model::{AccessLog, Result, Store};
 
 use self::{
     checkpoint::Checkpointer,
@@ -124,6 +124,9 @@ impl SqliteStore {
         })
     }
 }
+
+/// One process has this store, and hears of its own changes by itself.
+impl AccessLog for SqliteStore {}
 
 #[async_trait]
 impl Store for SqliteStore {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Account, ApiKey, CallStatistics, Cancelled, CheckedPassword, Claim, ClaimRequest, Claimed, Execution,
-    ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore, FoldedText, Hold, IdempotencyKey,
-    IdempotencyStore, KeyChange, KeyHash, KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore, KeyUsage,
-    NewAccount, NewTask, Page, PageRequest, PasswordReplacement, Progress, QueueDepth, Recurrence,
-    RecurrenceChange, Released, Renewal, RequestDigest, Result, Rotation, ScheduleStore, SecurityEvent,
-    Session, SessionId, SessionStore, Settled, SignInFailures, Store, Submitted, Task, TaskChange,
-    TaskEnding, TaskFilter, TaskId, TaskOverview, TaskQueue, TaskSort, TaskStatus, TaskStore, Timestamp,
-    ToolName, User, UserChange, UserFilter, UserId, UserOverview, UserSort, UserStore, WorkerId,
+    AccessChanges, AccessLog, AccessMark, Account, ApiKey, CallStatistics, Cancelled, CheckedPassword, Claim,
+    ClaimRequest, Claimed, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore,
+    FoldedText, Hold, IdempotencyKey, IdempotencyStore, KeyChange, KeyHash, KeyId, KeyOwner, KeyPrefix,
+    KeySort, KeyStore, KeyUsage, NewAccount, NewTask, Page, PageRequest, PasswordReplacement, Progress,
+    QueueDepth, Recurrence, RecurrenceChange, Released, Renewal, RequestDigest, Result, Rotation,
+    ScheduleStore, SecurityEvent, Session, SessionId, SessionStore, Settled, SignInFailures, Store,
+    Submitted, Task, TaskChange, TaskEnding, TaskFilter, TaskId, TaskOverview, TaskQueue, TaskSort,
+    TaskStatus, TaskStore, Timestamp, ToolName, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
+    UserStore, WorkerId,
 };
 use serde_json::{Map, Value};
 

@@ -13,14 +13,15 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
-    Account, ApiKey, CallStatistics, Cancelled, CheckedPassword, Claim, ClaimRequest, Claimed, Error,
-    Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore, FoldedText, Hold as TaskHold,
-    IdempotencyKey, IdempotencyStore, KeyChange, KeyHash, KeyId, KeyOwner, KeyPrefix, KeySort, KeyStore,
-    KeyUsage, NewAccount, NewTask, Page, PageRequest, PasswordReplacement, Progress, QueueDepth, Recurrence,
-    RecurrenceChange, Released, Renewal, RequestDigest, Result, Rotation, ScheduleStore, SecurityEvent,
-    Session, SessionId, SessionStore, Settled, SignInFailures, Store, Submitted, Task, TaskChange,
-    TaskEnding, TaskFilter, TaskId, TaskOverview, TaskQueue, TaskSort, TaskStatus, TaskStore, Timestamp,
-    ToolName, User, UserChange, UserFilter, UserId, UserOverview, UserSort, UserStore, WorkerId,
+    AccessChanges, AccessLog, AccessMark, Account, ApiKey, CallStatistics, Cancelled, CheckedPassword, Claim,
+    ClaimRequest, Claimed, Error, Execution, ExecutionFilter, ExecutionId, ExecutionOutcome, ExecutionStore,
+    FoldedText, Hold as TaskHold, IdempotencyKey, IdempotencyStore, KeyChange, KeyHash, KeyId, KeyOwner,
+    KeyPrefix, KeySort, KeyStore, KeyUsage, NewAccount, NewTask, Page, PageRequest, PasswordReplacement,
+    Progress, QueueDepth, Recurrence, RecurrenceChange, Released, Renewal, RequestDigest, Result, Rotation,
+    ScheduleStore, SecurityEvent, Session, SessionId, SessionStore, Settled, SignInFailures, Store,
+    Submitted, Task, TaskChange, TaskEnding, TaskFilter, TaskId, TaskOverview, TaskQueue, TaskSort,
+    TaskStatus, TaskStore, Timestamp, ToolName, User, UserChange, UserFilter, UserId, UserOverview, UserSort,
+    UserStore, WorkerId,
 };
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -277,6 +278,11 @@ forward! { IdempotencyStore {
     fn record_answer(key: IdempotencyKey, sealed: Vec<u8>) -> ();
     fn release_idempotency_key(key: IdempotencyKey) -> ();
     fn remove_expired_claims(now: Timestamp, limit: u32) -> u64;
+} }
+
+forward! { AccessLog {
+    fn note_access_change(user: UserId) -> ();
+    fn access_changes(mark: &AccessMark) -> AccessChanges;
 } }
 
 forward! { TaskStore {

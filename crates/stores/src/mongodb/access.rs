@@ -1,0 +1,7 @@
+//! Changes of access, for the other processes on this database.
+
+use model::AccessLog;
+
+use super::MongoStore;
+
+impl AccessLog for MongoStore {}
