@@ -22,7 +22,7 @@ struct Acknowledged {
 
 #[test]
 fn g01_every_acknowledged_write_survives_kill_9_at_any_moment() {
-    let place = Place::new();
+    let place = Place::embedded();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

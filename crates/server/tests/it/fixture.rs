@@ -13,7 +13,6 @@ use server::{
     state::AppState,
     wire::{self, Extras},
 };
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -21,6 +20,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::home::Home;
 
 /// The operator's key of every server here.
 pub(crate) const ADMIN_API_KEY: &str = "operator-key-of-the-tests-0123456789";
@@ -35,7 +36,7 @@ pub(crate) struct Server {
     stopping: CancellationToken,
     serving: JoinHandle<()>,
     working: JoinHandle<()>,
-    _dir: TempDir,
+    home: Arc<Home>,
 }
 
 impl Server {
@@ -60,16 +61,34 @@ impl Server {
         extras: Extras,
         variables: &[(&str, &str)],
     ) -> Self {
-        let dir = TempDir::new().unwrap();
-        let data_dir = dir.path().to_str().unwrap();
+        Self::start_on(&Arc::new(Home::new()), routes, extras, variables).await
+    }
+
+    /// Starts a server on what another has left, or, where that is shared, still uses.
+    pub(crate) async fn start_in(home: &Arc<Home>, variables: &[(&str, &str)]) -> Self {
+        Self::start_on(home, Router::new(), Extras::default(), variables).await
+    }
+
+    /// Starts a server with further routes and plugins in a place that is given.
+    pub(crate) async fn start_on(
+        home: &Arc<Home>,
+        routes: Router<AppState>,
+        extras: Extras,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let usual = [
-            ("DATA_DIR", data_dir),
+            ("DATA_DIR", home.path().to_str().unwrap()),
             ("BCRYPT_COST", "4"),
             ("ADMIN_API_KEY", ADMIN_API_KEY),
             ("RATE_LIMIT_MAX_REQUESTS", "1000000"),
             ("RATE_LIMIT_USER_MAX_REQUESTS", "1000000"),
         ];
-        let sources = Sources::default().with_environment(usual.iter().chain(variables).copied());
+        let sources = Sources::default().with_environment(
+            usual
+                .into_iter()
+                .chain(home.variables())
+                .chain(variables.iter().copied()),
+        );
         let config = Config::load(&sources).unwrap().config;
         let metrics = Arc::new(Metrics::new());
         let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes).unwrap();
@@ -102,7 +121,7 @@ impl Server {
             stopping,
             serving,
             working,
-            _dir: dir,
+            home: Arc::clone(home),
         }
     }
 
@@ -114,6 +133,11 @@ impl Server {
     /// Its verbs, past the doors.
     pub(crate) fn engine(&self) -> &Engine {
         self.state.engine()
+    }
+
+    /// What it stands on.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// What it has counted.

@@ -1,5 +1,7 @@
 //! API keys, through the door.
 
+use std::sync::Arc;
+
 use http::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     caller::{Caller, Person},
     fixture::Server,
+    home::Home,
 };
 
 const GENERATE: &str = "/api/v1/auth/api-key/generate";
@@ -134,8 +137,8 @@ async fn a15_only_the_very_key_is_accepted_and_never_in_the_query() {
 
 #[tokio::test]
 async fn a15_a_key_is_kept_as_a_hash_only() {
-    let dir = tempfile::TempDir::new().unwrap();
-    let server = Server::start_with(&[("DATA_DIR", dir.path().to_str().unwrap())]).await;
+    let home = Arc::new(Home::embedded());
+    let server = Server::start_in(&home, &[]).await;
     let ada = Person::new(&server, "ada", "user").await;
     let made = ada
         .caller
@@ -145,7 +148,7 @@ async fn a15_a_key_is_kept_as_a_hash_only() {
         .data();
     let (key, prefix) = (made["key"].as_str().unwrap(), made["prefix"].as_str().unwrap());
     let secret = &key.as_bytes()[prefix.len() + 1..];
-    let files: Vec<_> = walk(dir.path())
+    let files: Vec<_> = walk(home.path())
         .into_iter()
         .map(|path| std::fs::read(path).unwrap())
         .collect();

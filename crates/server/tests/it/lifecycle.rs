@@ -204,7 +204,7 @@ fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
 
 #[test]
 fn g08_a_second_process_on_one_data_directory_says_so_and_ends() {
-    let place = Place::new();
+    let place = Place::embedded();
     let server = place.start(&[]);
     let second = place.run(&["serve", "--port", "0"]);
     assert_eq!(second.code, 1);
@@ -233,7 +233,7 @@ fn a_port_in_use_is_named_in_one_line() {
 
 #[test]
 fn g03_a_data_directory_that_can_not_be_made_is_named_in_one_line() {
-    let place = Place::new();
+    let place = Place::embedded();
     fs::write(place.path().join("file"), "").unwrap();
     for dir in ["file", "file/data", "/proc/nothing"] {
         let ended = place.run(&["serve", "--port", "0", "--data-dir", dir]);

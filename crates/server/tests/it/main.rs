@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod config;
+mod home;
 mod fixture;
 mod health;
 mod contract;

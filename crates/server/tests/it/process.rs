@@ -9,15 +9,19 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::home::Home;
 
 /// How long a child may take for anything before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory to run commands in.
 pub(crate) struct Place {
-    dir: TempDir,
+    home: Home,
 }
+
+/// Commands that use a store.
+const ON_A_STORE: [&str; 3] = ["serve", "stdio", "admin"];
 
 /// A server that was started and said where it listens.
 pub(crate) struct Running {
@@ -29,13 +33,18 @@ pub(crate) struct Running {
 
 impl Place {
     pub(crate) fn new() -> Self {
+        Self { home: Home::new() }
+    }
+
+    /// A directory for the embedded store, whatever is chosen: for tests of its files and of their lock.
+    pub(crate) fn embedded() -> Self {
         Self {
-            dir: TempDir::new().unwrap(),
+            home: Home::embedded(),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        self.home.path()
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -44,7 +53,10 @@ impl Place {
             .args(arguments)
             .env_clear()
             .env("BCRYPT_COST", "4")
-            .current_dir(self.dir.path());
+            .current_dir(self.home.path());
+        if arguments.first().is_some_and(|first| ON_A_STORE.contains(first)) {
+            command.envs(self.home.variables());
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,10 +1,11 @@
 //! The rows of the attack catalogue that are about the protocol.
 
+use std::sync::Arc;
+
 use axum::Router;
 use http::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     caller::Person,
     fixture::{PATIENCE, Server},
+    home::Home,
 };
 
 const REVISIONS: [&str; 3] = [LAST_WITH_SESSIONS, "2025-06-18", "2025-03-26"];
@@ -316,13 +318,12 @@ async fn f05_a_session_belongs_to_its_principal_and_ends_once() {
 
 #[tokio::test]
 async fn f05_a_session_outlives_the_server_that_it_began_with() {
-    let dir = TempDir::new().unwrap();
-    let place = [("DATA_DIR", dir.path().to_str().unwrap())];
-    let first = Server::start_with(&place).await;
+    let home = Arc::new(Home::new());
+    let first = Server::start_in(&home, &[]).await;
     let ada = Person::new(&first, "ada", "user").await;
     let session = Client::session(&first, LAST_WITH_SESSIONS, &ada.token).await;
     first.stop().await;
-    let second = Server::start_with(&place).await;
+    let second = Server::start_in(&home, &[]).await;
     let session = session.moved_to(&second);
     session.call("tools/list", json!({})).await.result();
     second.stop().await;
