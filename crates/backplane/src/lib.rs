@@ -8,6 +8,6 @@ mod local;
 #[cfg(feature = "redis")]
 mod redis;
 
-pub use local::LocalRateLimiter;
+pub use local::{LocalBus, LocalRateLimiter};
 #[cfg(feature = "redis")]
 pub use redis::{RedisBackplane, RedisOptions, RedisStatus};

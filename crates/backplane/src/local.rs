@@ -1,13 +1,16 @@
-//! Limits counted in this process.
+//! Limits counted in this process, and a bus for a process that is alone.
 
 mod bucket;
 mod shard;
+mod bus;
 
 use std::{fmt, hash::BuildHasher as _, hash::RandomState};
 
 use async_trait::async_trait;
 use model::{Decision, LimitKey, Quota, RateLimiter, Result, Timestamp};
 use parking_lot::Mutex;
+
+pub use self::bus::LocalBus;
 
 use self::shard::Shard;
 use crate::rate::Rate;

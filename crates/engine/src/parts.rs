@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use model::{
-    Clock, Entropy, Error, Ids, Observer, Principal, Quota, RateLimiter, Result, Runtime, Secret, Store,
+    Bus, Clock, Entropy, Error, Ids, Observer, Principal, Quota, RateLimiter, Result, Runtime, Secret, Store,
     Timestamp,
 };
 use tokio::sync::Mutex;
@@ -28,6 +28,8 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Counts requests.
     pub limiter: Arc<dyn RateLimiter>,
+    /// Tells the other processes.
+    pub bus: Arc<dyn Bus>,
     /// Every kind of plugin.
     pub runtimes: Vec<Arc<dyn Runtime>>,
     /// Tells the time.

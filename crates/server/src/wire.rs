@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::thread;
 
-use backplane::LocalRateLimiter;
+use backplane::{LocalBus, LocalRateLimiter};
 use engine::{Engine, Ports, Settings};
 use model::{Clock, Entropy, Ids, Observer, PluginName, Quota, Runtime, Store};
 use runtimes::{Builtin, LlmSettings, ProviderSettings};
@@ -90,6 +90,7 @@ pub fn open(
     let ports = Ports {
         store,
         limiter: Arc::new(LocalRateLimiter::default()),
+        bus: Arc::new(LocalBus),
         runtimes: [builtin].into_iter().chain(extras.runtimes).collect(),
         clock,
         ids: Arc::clone(&ids),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backplane::LocalRateLimiter;
+use backplane::{LocalBus, LocalRateLimiter};
 use engine::{Client, Engine, PageQuery, Ports, Presented, Registration, Settings, SignIn, SignedIn};
 use model::{
     Clock, Direction, Email, Entropy, Error, ErrorCode, Ids, Observation, Observer, PageLimit, Principal,
@@ -211,6 +211,7 @@ impl Surroundings {
         let ports = Ports {
             store: Arc::clone(store),
             limiter: Arc::new(LocalRateLimiter::new(1000)),
+            bus: Arc::new(LocalBus),
             runtimes: self.builder.runtimes.clone(),
             clock: Arc::clone(&self.clock) as _,
             ids: Arc::clone(&self.ids) as _,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use backplane::LocalRateLimiter;
+use backplane::{LocalBus, LocalRateLimiter};
 use engine::{Duty, Engine, Ports, Worker};
 use model::{NoObserver, Result, Store, TaskId};
 use tokio::task::JoinSet;
@@ -77,6 +77,7 @@ impl Process {
         let ports = Ports {
             store: Arc::new(Faulty::directed(Arc::clone(inner), director, is_shared)),
             limiter: Arc::new(LocalRateLimiter::new(1)),
+            bus: Arc::new(LocalBus),
             runtimes: vec![Arc::clone(&workshop) as _],
             clock: Arc::clone(&clock) as _,
             ids: Arc::new(CountingIds::counting_from(number << 32, Arc::clone(&clock))),
