@@ -34,6 +34,9 @@ const REDIS_PACKAGES: [&str; 5] = [
     "libatomic1",
 ];
 
+/// Debian packages that nginx is made of, with the libraries that a small system may lack.
+const NGINX_PACKAGES: [&str; 3] = ["nginx", "libpcre2-8-0", "libssl3"];
+
 /// How long a package manager may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
@@ -82,19 +85,34 @@ fn schemathesis_in(folder: &Path) -> Command {
 }
 
 /// The command that starts a Redis server: the installed one, or one that is unpacked under `target/tools`.
-///
-/// Unpacked and not installed, so that it needs no privileges and no service is started on this machine.
 pub(crate) fn redis_server() -> Result<Command> {
     if process::is_installed("redis-server") {
         return Ok(Command::new("redis-server"));
     }
-    let folder = tree::target().join("tools/redis");
+    unpacked("redis", &REDIS_PACKAGES, "usr/bin/redis-server")
+}
+
+/// The command that starts nginx: the installed one, or one that is unpacked under `target/tools`.
+pub(crate) fn nginx() -> Result<Command> {
+    for installed in ["nginx", "/usr/sbin/nginx"] {
+        if process::is_installed(installed) {
+            return Ok(Command::new(installed));
+        }
+    }
+    unpacked("nginx", &NGINX_PACKAGES, "usr/sbin/nginx")
+}
+
+/// The command that starts a program of Debian packages, got into a folder under `target/tools` the first time.
+///
+/// Unpacked and not installed, so that it needs no privileges and no service is started on this machine.
+fn unpacked(name: &str, packages: &[&str], program: &str) -> Result<Command> {
+    let folder = tree::target().join("tools").join(name);
     let complete = folder.join("complete");
     if !complete.exists() {
-        unpack(&REDIS_PACKAGES, &folder).context("please install redis-server by hand")?;
+        unpack(packages, &folder).with_context(|| format!("please install {name} by hand"))?;
         fs::write(&complete, "")?;
     }
-    let mut command = Command::new(folder.join("usr/bin/redis-server"));
+    let mut command = Command::new(folder.join(program));
     command.env("LD_LIBRARY_PATH", library_path(&folder.join("usr/lib"))?);
     Ok(command)
 }

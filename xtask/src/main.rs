@@ -11,12 +11,14 @@ mod install;
 mod request;
 mod subject;
 mod services;
+mod nginx;
 mod documents;
 mod spoken;
 mod fuzz_api;
 mod conformance;
 mod clients;
 mod chaos;
+mod deploy;
 mod suite;
 mod bench;
 mod licenses;
@@ -51,6 +53,8 @@ enum Command {
     Clients(clients::Clients),
     /// Kill a server that works on tasks again and again, and check that nothing was lost or done twice
     Chaos(chaos::Chaos),
+    /// Check what deploy/ holds with the tools that it is meant for, and a real nginx in front of real servers
+    Deploy(deploy::Deploy),
     /// Measure the release build beside a bare axum server
     Bench(bench::Bench),
     /// Check the rules for sources and documents that the compiler can't see
@@ -77,6 +81,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Conformance(settings) => conformance::run(settings),
         Command::Clients(settings) => clients::run(settings),
         Command::Chaos(settings) => chaos::run(settings),
+        Command::Deploy(settings) => deploy::run(settings),
         Command::Bench(settings) => bench::run(settings),
         Command::Tidy => tidy::run(),
         Command::Licenses => licenses::run(),
