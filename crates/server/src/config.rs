@@ -34,6 +34,10 @@ pub struct Config {
     pub port: u16,
     /// Directory of the embedded store and the generated secrets.
     pub data_dir: PathBuf,
+    /// What is shared with other processes, and where.
+    pub shared: Shared,
+    /// What this process is there for.
+    pub roles: Roles,
     /// What is logged, how and where.
     pub logs: Logs,
     /// Tokens, the bootstrap key and the cost of password hashes.
@@ -62,6 +66,48 @@ pub enum Environment {
     Development,
     /// Unsafe secrets stop the start.
     Production,
+}
+
+/// What is shared with other processes, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    /// The address of the MongoDB that is the store; none means the embedded store of `data_dir`.
+    pub mongodb_uri: Option<Secret>,
+    /// The name of the database there; none means the one in the address, or else `mcp_server`.
+    pub db_name: Option<String>,
+    /// The address of the Redis on which limits are counted; none means in this process.
+    pub redis_url: Option<Secret>,
+    /// Goes before the password in `redis_url`.
+    pub redis_password: Option<Secret>,
+}
+
+impl Shared {
+    /// The database that is used when nothing names one.
+    const DEFAULT_DATABASE: &str = "mcp_server";
+
+    /// The name of the database, which is that of the installation too: `DB_NAME`, or the one in the address of the
+    /// MongoDB, or `mcp_server`.
+    #[must_use]
+    pub fn database_name(&self) -> &str {
+        let of_address = || {
+            let (_, address) = self.mongodb_uri.as_ref()?.expose().split_once("://")?;
+            let (address, _) = address.split_once('?').unwrap_or((address, ""));
+            let (_, hosts) = address.rsplit_once('@').unwrap_or(("", address));
+            let (_, name) = hosts.split_once('/')?;
+            (!name.is_empty()).then_some(name)
+        };
+        let given = self.db_name.as_deref();
+        given.or_else(of_address).unwrap_or(Self::DEFAULT_DATABASE)
+    }
+}
+
+/// What a process is there for; at least one of them, and both unless the store is shared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Roles {
+    /// Answers requests.
+    pub api: bool,
+    /// Does tasks, and what has to be done by and by.
+    pub worker: bool,
 }
 
 /// What is logged, how and where.
@@ -277,6 +323,11 @@ impl Config {
             host: String::new(),
             port: 0,
             data_dir: PathBuf::new(),
+            shared: Shared::default(),
+            roles: Roles {
+                api: true,
+                worker: true,
+            },
             logs: Logs {
                 level: String::new(),
                 format: None,
@@ -317,6 +368,17 @@ impl Config {
             task_retention: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
         }
+    }
+}
+
+impl Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.api, self.worker) {
+            (true, true) => "api,worker",
+            (true, false) => "api",
+            (false, true) => "worker",
+            (false, false) => "none",
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::logs::{self, LogError, Output};
 use crate::metrics::Metrics;
 use crate::state::AppState;
 use crate::system::SystemClock;
-use crate::wire::{self, Extras, WireError, Wired};
+use crate::wire::{self, Cache, Extras, WireError, Wired};
 use crate::{mcp, rest};
 
 pub use self::stdio::run_stdio;
@@ -115,8 +115,9 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     let Wired {
         engine,
         ids,
+        cache,
         warnings,
-    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extras.clone())?;
+    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extras.clone()).await?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
@@ -160,7 +161,7 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
         let worked_well = worker
             .await
             .inspect_err(|error| tracing::error!(%error, "the worker failed"));
-        close(&pace, &duties, &engine).await && listened_well && worked_well.is_ok()
+        close(&pace, &duties, &engine, &cache).await && listened_well && worked_well.is_ok()
     };
     tokio::select! {
         biased;
@@ -202,19 +203,21 @@ fn ended_well(ended: Result<(), JoinError>, was_asked: bool) -> bool {
     }
 }
 
-/// Ends the duties and the store, in this order; tells whether everything was written.
-async fn close(pace: &Pace, duties: &TaskTracker, engine: &Engine) -> bool {
+/// Ends the duties, the store and what is shared beside it, in this order; tells whether everything was written.
+async fn close(pace: &Pace, duties: &TaskTracker, engine: &Engine, cache: &Cache) -> bool {
     pace.stop.cancel();
     duties.close();
     if timeout(CLOSING_PATIENCE, duties.wait()).await.is_err() {
         tracing::warn!("a periodic duty did not end in time");
     }
-    close_store(engine).await
+    close_store(engine, cache).await
 }
 
-/// Ends the store; tells whether everything was written.
-async fn close_store(engine: &Engine) -> bool {
-    match timeout(CLOSING_PATIENCE, engine.close()).await {
+/// Ends the store, and what is shared beside it; tells whether everything was written.
+async fn close_store(engine: &Engine, cache: &Cache) -> bool {
+    let closed = timeout(CLOSING_PATIENCE, engine.close()).await;
+    cache.close().await;
+    match closed {
         Ok(Ok(())) => {
             tracing::info!("stopped");
             true

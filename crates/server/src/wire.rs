@@ -1,16 +1,21 @@
 //! The one place that names concrete adapters: from a configuration to an engine.
 
+mod secrets;
+mod database;
+mod cache;
+
 use std::error::Error as _;
 use std::sync::Arc;
 use std::thread;
 
-use backplane::{LocalBus, LocalRateLimiter};
 use engine::{Engine, Ports, Settings};
 use model::{Clock, Entropy, Ids, Observer, PluginName, Quota, Runtime, Store};
 use runtimes::{Builtin, LlmSettings, ProviderSettings};
-use stores::{SqliteOptions, SqliteStore};
 
-use crate::config::secret::{GeneratedSecrets, SecretsError};
+pub use self::cache::{Cache, CacheState};
+
+use self::secrets::{Secrets, hexadecimal};
+use crate::config::secret::SecretsError;
 use crate::config::{Config, Llm, LlmProvider, MAX_WORKER_CONCURRENCY};
 use crate::system::{SystemClock, SystemEntropy, SystemIds};
 
@@ -20,6 +25,8 @@ pub struct Wired {
     pub engine: Engine,
     /// Where identifiers come from.
     pub ids: Arc<dyn Ids>,
+    /// What is shared with other processes beside the store; to be closed after the engine.
+    pub cache: Cache,
     /// One line for each thing that was put right.
     pub warnings: Vec<String>,
 }
@@ -56,53 +63,117 @@ pub enum WireError {
     /// The data directory or its secrets.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// The store, a plugin or a setting.
+    /// The shared store, for now: a later try can go well.
+    #[error("MONGODB_URI: {}", chain(.0))]
+    Unreachable(model::Error),
+    /// The shared store, for good.
+    #[error("MONGODB_URI: {}", chain(.0))]
+    Database(model::Error),
+    /// The embedded store, a plugin or a setting.
     #[error("{}", chain(.0))]
     Part(#[from] model::Error),
 }
 
-/// Opens the store of `config.data_dir` and puts the engine together on it, with the built-in plugins and those of
+/// Opens the store that `config` names and puts the engine together on it, with the built-in plugins and those of
 /// `extras`.
 ///
-/// The store belongs to this process until the engine is closed.
+/// An embedded store belongs to this process until the engine is closed. A shared one is refused when its other
+/// processes have other secrets. Needs the timers and the network of an asynchronous runtime.
 ///
 /// # Errors
 /// [`WireError`], fit to be shown as it is.
-pub fn open(
+pub async fn open(
     config: &Config,
     observer: Arc<dyn Observer>,
     extras: impl Into<Extras>,
 ) -> Result<Wired, WireError> {
-    let extras = extras.into();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let (secrets, warnings) = GeneratedSecrets::open(&config.data_dir, entropy.as_ref())?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir, &SqliteOptions::default())?);
-    let store = match extras.around_store {
-        Some(around) => around(store),
-        None => store,
-    };
-    for runtime in &extras.runtimes {
-        require_free_names(runtime.as_ref())?;
-    }
-    let builtin: Arc<dyn Runtime> = Arc::new(Builtin::new(llm_settings(&config.llm), Arc::clone(&entropy))?);
-    let ids: Arc<dyn Ids> = Arc::new(SystemIds::new(Arc::clone(&clock), Arc::clone(&entropy)));
-    let ports = Ports {
+    let (secrets, warnings) = Secrets::of(config, &SystemEntropy)?;
+    let store = database::open(config, Some(&secrets)).await?;
+    let parts = Opened {
+        config,
         store,
-        limiter: Arc::new(LocalRateLimiter::default()),
-        bus: Arc::new(LocalBus),
-        runtimes: [builtin].into_iter().chain(extras.runtimes).collect(),
-        clock,
-        ids: Arc::clone(&ids),
-        entropy,
-        observer,
-    };
-    let engine = Engine::new(ports, settings(config, secrets))?;
-    Ok(Wired {
-        engine,
-        ids,
+        secrets,
         warnings,
-    })
+    };
+    parts.assemble(observer, extras.into())
+}
+
+/// Opens the store that `config` names for a verb or two of the operator, without what tasks and callers need.
+///
+/// On a shared store it needs none of the secrets that its servers have.
+///
+/// # Errors
+/// [`WireError`], fit to be shown as it is.
+pub async fn open_briefly(config: &Config, observer: Arc<dyn Observer>) -> Result<Wired, WireError> {
+    let is_shared = config.shared.mongodb_uri.is_some();
+    let (secrets, warnings) = if is_shared {
+        (Secrets::momentary(&SystemEntropy), Vec::new())
+    } else {
+        Secrets::of(config, &SystemEntropy)?
+    };
+    let store = database::open(config, None).await?;
+    let mut config = config.clone();
+    // Whom it tells a thing, the store tells as well; a moment later.
+    config.shared.redis_url = None;
+    let parts = Opened {
+        config: &config,
+        store,
+        secrets,
+        warnings,
+    };
+    parts.assemble(observer, Extras::default())
+}
+
+/// A store that is open, and with what an engine on it is set.
+struct Opened<'a> {
+    config: &'a Config,
+    store: Arc<dyn Store>,
+    secrets: Secrets,
+    warnings: Vec<String>,
+}
+
+impl Opened<'_> {
+    fn assemble(self, observer: Arc<dyn Observer>, extras: Extras) -> Result<Wired, WireError> {
+        let config = self.config;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let store = match extras.around_store {
+            Some(around) => around(self.store),
+            None => self.store,
+        };
+        for runtime in &extras.runtimes {
+            require_free_names(runtime.as_ref())?;
+        }
+        let builtin: Arc<dyn Runtime> =
+            Arc::new(Builtin::new(llm_settings(&config.llm), Arc::clone(&entropy))?);
+        let ids: Arc<dyn Ids> = Arc::new(SystemIds::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let cache = Cache::open(config, &installation(config, &self.secrets), &clock)?;
+        let ports = Ports {
+            store,
+            limiter: cache.limiter(),
+            bus: cache.bus(),
+            runtimes: [builtin].into_iter().chain(extras.runtimes).collect(),
+            clock,
+            ids: Arc::clone(&ids),
+            entropy,
+            observer,
+        };
+        let engine = Engine::new(ports, settings(config, self.secrets))?;
+        Ok(Wired {
+            engine,
+            ids,
+            cache,
+            warnings: self.warnings,
+        })
+    }
+}
+
+/// Names the processes that belong together, for what they keep on a Redis that others may use too: by the name of
+/// their database, and by their secrets, since many databases have the same name.
+fn installation(config: &Config, secrets: &Secrets) -> String {
+    let mark = secrets.mark();
+    let (short, _) = mark.split_at(4);
+    format!("{}-{}", config.shared.database_name(), hexadecimal(short))
 }
 
 /// Refuses plugins under the name of the server's own tools, in whatever case.
@@ -118,14 +189,15 @@ fn require_free_names(runtime: &dyn Runtime) -> Result<(), model::Error> {
     }
 }
 
-fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
+fn settings(config: &Config, secrets: Secrets) -> Settings {
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let at_once = config.worker_concurrency.unwrap_or_else(|| tasks_at_once(cores));
     let auth = &config.auth;
     let limits = &config.rate_limits;
     Settings {
-        access_token_secret: auth.jwt_secret.clone().unwrap_or(secrets.jwt),
+        access_token_secret: secrets.access_token,
         access_token_lifetime: auth.jwt_expires_in,
-        refresh_token_secret: auth.refresh_token_secret.clone().unwrap_or(secrets.refresh_token),
+        refresh_token_secret: secrets.refresh_token,
         refresh_token_lifetime: auth.refresh_token_expires_in,
         sealing_secret: secrets.sealing,
         admin_api_key: auth.admin_api_key.clone(),
@@ -140,7 +212,7 @@ fn settings(config: &Config, secrets: GeneratedSecrets) -> Settings {
             window: limits.window,
         },
         task_retention: config.task_retention,
-        worker_concurrency: config.worker_concurrency.unwrap_or_else(|| tasks_at_once(cores)),
+        worker_concurrency: if config.roles.worker { at_once } else { 0 },
     }
 }
 

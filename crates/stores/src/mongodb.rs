@@ -21,6 +21,7 @@ mod execution;
 mod task;
 mod idempotency;
 mod schema;
+mod mark;
 
 use std::time::{Duration, Instant};
 

@@ -39,9 +39,7 @@ impl Station {
         let settings = [("DATA_DIR", folder), ("WORKER_CONCURRENCY", concurrency.as_str())];
         let loaded = Config::load(&Sources::default().with_environment(settings))?;
         let threads = runtime::Builder::new_multi_thread().enable_all().build()?;
-        let entered = threads.enter();
-        let wired = wire::open(&loaded.config, observer, plugins)?;
-        drop(entered);
+        let wired = threads.block_on(wire::open(&loaded.config, observer, plugins))?;
         Ok(Self {
             engine: wired.engine,
             threads,

@@ -84,13 +84,15 @@ where
         .build()
         .map_err(|error| format!("the runtime can't start: {error}"))?;
     runtime.block_on(async {
-        let wired = wire::open(&loaded.config, Arc::new(NoObserver), Vec::new())
+        let wired = wire::open_briefly(&loaded.config, Arc::new(NoObserver))
+            .await
             .map_err(|error| error.to_string())?;
         for line in &wired.warnings {
             output::warn(line);
         }
         let done = work(wired.engine.clone()).await;
         let closed = wired.engine.close().await;
+        wired.cache.close().await;
         let line = done.map_err(|error| error.to_string())?;
         closed.map_err(|error| error.to_string())?;
         Ok(line)

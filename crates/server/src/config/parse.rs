@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use model::Secret;
 use url::Url;
 
-use super::{AllowedHosts, CorsOrigins};
+use super::{AllowedHosts, CorsOrigins, Roles};
 
 /// Most entries of a comma separated list.
 const MAX_ENTRIES: usize = 256;
@@ -90,6 +91,37 @@ pub(super) fn base_url(text: &str) -> Option<String> {
     let url = web_url(text)?;
     let is_plain = url.query().is_none() && url.fragment().is_none();
     is_plain.then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Understands an address with one of `schemes` and something after it; what exactly, its library says.
+pub(super) fn address_of(text: &str, schemes: &[&str]) -> Option<Secret> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is_plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    let is_known = schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let is_address = is_known && is_plain && !rest.is_empty();
+    is_address.then(|| Secret::new(format!("{}://{rest}", scheme.to_ascii_lowercase())))
+}
+
+/// Understands the name of a database: a part of what the server itself accepts, without what differs by its system.
+pub(super) fn database_name(text: &str) -> Option<String> {
+    let is_name = (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    is_name.then(|| text.to_owned())
+}
+
+/// Understands `api` and `worker` separated by a comma.
+pub(super) fn roles(text: &str) -> Option<Roles> {
+    let named = list(text, |entry| {
+        ["api", "worker"]
+            .into_iter()
+            .find(|role| role.eq_ignore_ascii_case(entry))
+    })?;
+    Some(Roles {
+        api: named.contains(&"api"),
+        worker: named.contains(&"worker"),
+    })
 }
 
 /// Understands levels (`info`) and pairs (`engine=debug`) separated by commas.

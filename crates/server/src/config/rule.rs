@@ -6,6 +6,12 @@ use super::setting::{SETTINGS, Setting};
 use super::source::{Origin, Sources};
 use super::{Config, CorsOrigins, Environment};
 
+/// Whether this program was built with what speaks to MongoDB.
+const HAS_MONGODB: bool = cfg!(feature = "mongodb");
+
+/// Whether this program was built with what speaks to Redis.
+const HAS_REDIS: bool = cfg!(feature = "redis");
+
 /// Fewest bytes of a secret that signs or that opens everything: 256 bits, the size of an HMAC-SHA-256 key (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
@@ -16,13 +22,14 @@ const SIGNING_SECRETS: [&str; 2] = ["JWT_SECRET", "REFRESH_TOKEN_SECRET"];
 
 const RANDOM_HEX: &str = "at least 32 random bytes, for example the output of: openssl rand -hex 32";
 
-/// Checks the secrets, and drops an admin key that must never be accepted.
+/// Checks what is shared and the secrets, and drops an admin key that must never be accepted.
 pub(super) fn check(
     config: &mut Config,
     sources: &Sources,
     mistakes: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
+    sharing(config, sources, mistakes, warnings);
     let is_production = config.environment == Environment::Production;
     for name in SIGNING_SECRETS {
         if let Some(line) = signing_secret(config, sources, name) {
@@ -35,6 +42,7 @@ pub(super) fn check(
             }
         }
     }
+    warnings.extend(secrets_of_one_process(config));
     let before = mistakes.len();
     mistakes.extend(same_secrets(config));
     for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
@@ -58,6 +66,69 @@ pub(super) fn check(
     if is_production && config.edge.cors_origins == CorsOrigins::Any {
         warnings.push("CORS_ORIGIN is *: pages of every web site may call this server, though without credentials of the browser".to_owned());
     }
+}
+
+/// Checks that what is shared can be, and that a part of the work is left to others only where there are any.
+fn sharing(config: &Config, sources: &Sources, mistakes: &mut Vec<String>, warnings: &mut Vec<String>) {
+    let shared = &config.shared;
+    let (has_database, has_cache) = (shared.mongodb_uri.is_some(), shared.redis_url.is_some());
+    let builds = [
+        ("MONGODB_URI", has_database && !HAS_MONGODB, "MongoDB", "mongodb"),
+        ("REDIS_URL", has_cache && !HAS_REDIS, "Redis", "redis"),
+    ];
+    for (name, _, what, feature) in builds.iter().filter(|(_, is_missing, ..)| *is_missing) {
+        mistakes.push(format!(
+            "{name}: set in {}, and this build has no {what}; accepted: nothing, or a build with the feature {feature}",
+            origin(sources, name)
+        ));
+    }
+    if !has_database && !(config.roles.api && config.roles.worker) {
+        mistakes.push(format!(
+            "ROLES: read {:?} from {}; accepted without MONGODB_URI: api,worker, since the embedded store belongs to one \
+             process",
+            config.roles.to_string(),
+            origin(sources, "ROLES")
+        ));
+    }
+    let idle = [
+        (
+            "DB_NAME",
+            "MONGODB_URI or REDIS_URL",
+            shared.db_name.is_some() && !has_database && !has_cache,
+        ),
+        (
+            "REDIS_PASSWORD",
+            "REDIS_URL",
+            shared.redis_password.is_some() && !has_cache,
+        ),
+    ];
+    for (name, needed, _) in idle.iter().filter(|(.., is_idle)| *is_idle) {
+        warnings.push(format!("{name} has no effect without {needed}"));
+    }
+    if has_database && !has_cache {
+        warnings.push(
+            "REDIS_URL is not set: with several processes, each counts request limits by itself, and clients of MCP's \
+             earlier revisions must always reach the same one"
+                .to_owned(),
+        );
+    }
+}
+
+/// Warns of secrets that other processes on the same database can't know.
+fn secrets_of_one_process(config: &Config) -> Option<String> {
+    let auth = &config.auth;
+    let lacking: Vec<&str> = [("JWT_SECRET", &auth.jwt_secret), ("REFRESH_TOKEN_SECRET", &auth.refresh_token_secret)]
+        .into_iter()
+        .filter(|(_, secret)| secret.is_none())
+        .map(|(name, _)| name)
+        .collect();
+    let is_shared = config.shared.mongodb_uri.is_some() && config.environment != Environment::Production;
+    (is_shared && !lacking.is_empty()).then(|| {
+        format!(
+            "{}: not set, so that the one generated into DATA_DIR is used; every process on the same MongoDB needs the same",
+            lacking.join(" and ")
+        )
+    })
 }
 
 fn signing_secret(config: &mut Config, sources: &Sources, name: &'static str) -> Option<String> {

@@ -216,6 +216,54 @@ pub const SETTINGS: &[Setting] = &[
         ..TEXT
     },
     Setting {
+        name: "MONGODB_URI",
+        otherwise: "none: the embedded store in DATA_DIR, which belongs to one process",
+        meaning: "The MongoDB that any number of processes share as their store.",
+        kind: Kind::Text {
+            accepts: "an address such as mongodb://user:password@host:27017/?replicaSet=rs0, or mongodb+srv://...",
+            put: |config, text| {
+                parse::address_of(text, &["mongodb", "mongodb+srv"])
+                    .map(|uri| config.shared.mongodb_uri = Some(uri))
+            },
+        },
+        ..SECRET
+    },
+    Setting {
+        name: "DB_NAME",
+        otherwise: "the one in MONGODB_URI, else mcp_server",
+        meaning: "Name of the database on that MongoDB; what is kept on a Redis is marked with it, so that several installations can share one.",
+        kind: Kind::Text {
+            accepts: "1 to 63 letters, digits, _ and -",
+            put: |config, text| parse::database_name(text).map(|name| config.shared.db_name = Some(name)),
+        },
+        ..TEXT
+    },
+    Setting {
+        name: "REDIS_URL",
+        otherwise: "none: each process counts limits by itself",
+        meaning: "The Redis on which processes share request limits, and through which they hear of each other at once.",
+        kind: Kind::Text {
+            accepts: "an address such as redis://host:6379/0, rediss://... for TLS, or redis-sentinel://host1,host2/0#name",
+            put: |config, text| {
+                parse::address_of(text, &["redis", "rediss", "redis-sentinel", "rediss-sentinel"])
+                    .map(|url| config.shared.redis_url = Some(url))
+            },
+        },
+        ..SECRET
+    },
+    Setting {
+        name: "REDIS_PASSWORD",
+        meaning: "The password of that Redis; goes before one in REDIS_URL.",
+        kind: Kind::Text {
+            accepts: "a text of at most 512 bytes without control characters",
+            put: |config, text| {
+                let is_plain = text.len() <= 512 && !text.chars().any(char::is_control);
+                is_plain.then(|| config.shared.redis_password = Some(Secret::new(text)))
+            },
+        },
+        ..SECRET
+    },
+    Setting {
         name: "LOG_LEVEL",
         default: Some("info"),
         meaning: "What is logged: a level, or levels for parts of the program such as info,engine=debug.",
@@ -507,6 +555,16 @@ pub const SETTINGS: &[Setting] = &[
             put: |config, value| {
                 config.rate_limits.user_max_requests = u32::try_from(value).unwrap_or(u32::MAX);
             },
+        },
+        ..TEXT
+    },
+    Setting {
+        name: "ROLES",
+        default: Some("api,worker"),
+        meaning: "What this process is there for: api answers requests, worker does tasks; one of them alone needs MONGODB_URI.",
+        kind: Kind::Text {
+            accepts: "api, worker, or both separated by a comma",
+            put: |config, text| parse::roles(text).map(|roles| config.roles = roles),
         },
         ..TEXT
     },

@@ -59,8 +59,13 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
         bare_tools: extras.bare_tools.clone(),
         task_retention: config.task_retention,
     };
-    let Wired { engine, warnings, .. } =
-        wire::open(config, Arc::new(Metrics::new()), extras).map_err(beside_a_server)?;
+    let opened = wire::open(config, Arc::new(Metrics::new()), extras).await;
+    let Wired {
+        engine,
+        cache,
+        warnings,
+        ..
+    } = opened.map_err(beside_a_server)?;
     for warning in &warnings {
         tracing::warn!(warning, "look at the data directory");
     }
@@ -68,7 +73,7 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     let principal = match authenticate(key, &engine).await {
         Ok(principal) => principal,
         Err(refused) => {
-            close_store(&engine).await;
+            close_store(&engine, &cache).await;
             return Err(refused);
         }
     };
@@ -86,7 +91,7 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     asked.close();
     asked.wait().await;
     let worked_well = worker.await.is_ok();
-    let is_well = close(&pace, &duties, &engine).await && worked_well;
+    let is_well = close(&pace, &duties, &engine, &cache).await && worked_well;
     served.map(|()| {
         if is_well {
             ExitCode::SUCCESS

@@ -91,7 +91,7 @@ impl Server {
         );
         let config = Config::load(&sources).unwrap().config;
         let metrics = Arc::new(Metrics::new());
-        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes).unwrap();
+        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes).await.unwrap();
         let stopping = CancellationToken::new();
         let state = AppState::new(wired.engine, config.edge, metrics, wired.ids, stopping.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
