@@ -47,6 +47,8 @@ pub(super) struct Link {
     response_limit: Duration,
     connect_limit: Duration,
     probe_key: String,
+    /// For what, in the log.
+    purpose: &'static str,
     clock: Arc<dyn Clock>,
     live: RwLock<Option<Live>>,
     status: watch::Sender<RedisStatus>,
@@ -73,15 +75,21 @@ impl Link {
     /// How many requests may wait for the connection to take them; more wait in line before it.
     const WAITING: usize = 1024;
 
-    /// Prepares a link without a connection.
-    pub(super) fn new(options: &RedisOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// Prepares a link without a connection. `purpose` says in the log for what it is.
+    pub(super) fn new(
+        options: &RedisOptions,
+        clock: Arc<dyn Clock>,
+        purpose: &'static str,
+        response_limit: Duration,
+    ) -> Result<Self> {
         let (status, _) = watch::channel(RedisStatus::Away {
             since: clock.now(),
             reason: "not connected yet".to_owned(),
         });
         Ok(Self {
             place: Place::of(options)?,
-            response_limit: options.response_limit,
+            response_limit,
+            purpose,
             connect_limit: options.connect_limit,
             probe_key: format!("{}probe", options.key_prefix),
             clock,
@@ -96,13 +104,27 @@ impl Link {
         self.status.subscribe()
     }
 
+    /// Tells whether there is a connection.
+    pub(super) fn is_live(&self) -> bool {
+        self.live.read().is_some()
+    }
+
     /// Runs a script in one round trip, or says `None`, at the latest after the response limit.
     ///
     /// Whatever goes wrong ends the use of the connection: who comes next doesn't wait for it. The script may
     /// have run all the same.
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Option<T> {
-        let mut live = self.live.read().clone()?;
-        let answer = timeout(self.response_limit, script.invoke_async(&mut live.connection)).await;
+        self.ask(|mut connection| async move { script.invoke_async(&mut connection).await })
+            .await
+    }
+
+    /// Asks something of the connection, on the terms of [`Self::run`].
+    pub(super) async fn ask<T, F>(&self, question: impl FnOnce(MultiplexedConnection) -> F) -> Option<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let live = self.live.read().clone()?;
+        let answer = timeout(self.response_limit, question(live.connection)).await;
         match answer.map_err(|_| "no answer in time".to_owned()) {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) => {
@@ -178,7 +200,7 @@ impl Link {
         *self.live.write() = Some(live);
         let since = self.clock.now();
         self.status.send_replace(RedisStatus::Shared { since });
-        tracing::info!("Redis is there: limits are shared");
+        tracing::info!(purpose = self.purpose, "Redis is there");
     }
 
     /// Gives a connection up, unless another has taken its place.
@@ -190,7 +212,11 @@ impl Link {
             }
             *live = None;
         }
-        tracing::warn!(reason, "Redis is away: limits are counted by each process");
+        tracing::warn!(
+            reason,
+            purpose = self.purpose,
+            "Redis is away: each process goes on by itself"
+        );
         let since = self.clock.now();
         self.status.send_replace(RedisStatus::Away { since, reason });
         self.lost.notify_one();
@@ -198,7 +224,7 @@ impl Link {
 
     /// Notes why there is no connection, and leaves since when.
     fn stay_away(&self, latest: String) {
-        tracing::debug!(reason = latest, "Redis is away");
+        tracing::debug!(reason = latest, purpose = self.purpose, "Redis is away");
         let now = self.clock.now();
         self.status.send_if_modified(|status| match status {
             RedisStatus::Away { reason, .. } => {
@@ -217,7 +243,11 @@ impl Link {
     }
 }
 
-async fn bounded<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
+/// Waits for a piece of work, as long as it may take; says in words that may be shown to anyone what went wrong.
+pub(super) async fn bounded<T>(
+    limit: Duration,
+    work: impl Future<Output = RedisResult<T>>,
+) -> Result<T, String> {
     match timeout(limit, work).await {
         Ok(outcome) => outcome.map_err(|error| words(&error)),
         Err(_) => Err("no answer in time".to_owned()),

@@ -19,7 +19,7 @@ pub struct RedisOptions {
     /// What every key begins with, so that several installations can use one database; `mcp:` by default.
     pub key_prefix: String,
     /// How long an answer may take before Redis counts as away; 250 ms by default, a thousand times what it
-    /// takes in the same room.
+    /// takes in the same room. Notices and memory may take four times as long.
     pub response_limit: Duration,
     /// How long a connection may take to come about, with TLS and password; 2 s by default.
     pub connect_limit: Duration,

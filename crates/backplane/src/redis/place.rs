@@ -4,7 +4,7 @@ use model::{Error, Result};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _,
     RedisError, RedisResult, TlsCertificates, TlsMode,
-    aio::MultiplexedConnection,
+    aio::{MultiplexedConnection, PubSub},
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -52,6 +52,17 @@ impl Place {
             Self::Watched { sentinels, .. } => {
                 let mut sentinels = sentinels.lock().await;
                 sentinels.get_async_connection_with_config(settings).await
+            }
+        }
+    }
+
+    /// Connects to the server as it is now, in order to listen.
+    pub(super) async fn subscriber(&self) -> RedisResult<PubSub> {
+        match self {
+            Self::Fixed(client) => client.get_async_pubsub().await,
+            Self::Watched { sentinels, .. } => {
+                let primary = sentinels.lock().await.async_get_client().await?;
+                primary.get_async_pubsub().await
             }
         }
     }
