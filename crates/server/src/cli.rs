@@ -23,7 +23,7 @@ use crate::wire::Extras;
 const USAGE: u8 = 2;
 
 /// Flags of the commands that open the store.
-const STORE_SETTINGS: [&str; 2] = ["DATA_DIR", "BCRYPT_COST"];
+const STORE_SETTINGS: [&str; 4] = ["DATA_DIR", "MONGODB_URI", "DB_NAME", "BCRYPT_COST"];
 
 /// Flags of the command that asks a running server.
 const ADDRESS_SETTINGS: [&str; 2] = ["HOST", "PORT"];
@@ -47,6 +47,7 @@ Examples:
   mcp-server serve
   mcp-server serve --host 0.0.0.0 --port 8080 --log-format json
   LOG_LEVEL=info,engine=debug mcp-server serve
+  MONGODB_URI=mongodb://db1,db2,db3/?replicaSet=rs0 REDIS_URL=redis://cache mcp-server serve
 
 A flag wins over a variable of the environment, that over .env, that over the default. Other accounts of the machine can \
 see flags: give secrets as variables or in .env.";
@@ -58,15 +59,16 @@ Example, as an entry of a desktop client's configuration:
 
 The caller's key is MCP_SERVER_API_KEY: an API key, made while `mcp-server serve` ran on the same store. Nothing but the \
 protocol is written to standard output; the log goes to standard error. The embedded store belongs to one process: while a \
-server runs on it, connect to its /mcp instead.";
+server runs on it, connect to its /mcp instead. On MongoDB it runs beside the servers, with their JWT_SECRET and \
+REFRESH_TOKEN_SECRET.";
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
   mcp-server admin create --email ada@example.com --username ada
   printf '%s' \"$PASSWORD\" | mcp-server admin create --email ada@example.com --username ada
 
-The password is asked for without showing it, or read from standard input when that is no terminal. Stop the server \
-first: the embedded store belongs to one process.";
+The password is asked for without showing it, or read from standard input when that is no terminal. The embedded store \
+belongs to one process: stop the server first. On MongoDB the servers go on.";
 
 /// Runs one command: the first argument is the program's name.
 #[must_use]
@@ -138,7 +140,7 @@ fn admin_command() -> Command {
         .required(true)
         .help("The account's name");
     Command::new("admin")
-        .about("Make an admin or reset a password, while the server is stopped")
+        .about("Make an admin or reset a password; on the embedded store, while the server is stopped")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(

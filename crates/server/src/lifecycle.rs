@@ -8,8 +8,9 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use engine::{Engine, Pace};
 use model::Clock;
 use tokio::net::TcpListener;
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Roles};
 use crate::edge;
 use crate::logs::{self, LogError, Output};
 use crate::metrics::Metrics;
@@ -33,6 +34,13 @@ pub use self::stdio::run_stdio;
 
 /// How long the periodic duties and the store may take to end, after the requests have ended.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a shared store is waited for at the start: as long as it takes to start beside this server, or to choose
+/// another primary.
+const OPENING_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long after a failed try the shared store is tried again.
+const OPENING_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long threads that still work are waited for at the very end.
 const THREADS_PATIENCE: Duration = Duration::from_millis(500);
@@ -112,33 +120,22 @@ fn runtime() -> io::Result<Runtime> {
 async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleError> {
     let mut signals = Signals::listen().map_err(LifecycleError::Start)?;
     let metrics = Arc::new(Metrics::new());
-    let Wired {
-        engine,
-        ids,
-        cache,
-        warnings,
-    } = wire::open(config, Arc::<Metrics>::clone(&metrics), extras.clone()).await?;
-    for warning in &warnings {
+    let opening = open_patiently(config, &metrics, &extras, &mut signals);
+    let Some(wired) = opening.await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    for warning in &wired.warnings {
         tracing::warn!(warning, "look at the data directory");
     }
     let listener = bind(config).await?;
     let address = listener.local_addr().map_err(LifecycleError::Start)?;
     let stopping = CancellationToken::new();
-    let state = AppState::new(
-        engine.clone(),
-        config.edge.clone(),
-        metrics,
-        ids,
-        stopping.clone(),
-    );
-    let terms = mcp::Terms {
-        bare_tools: extras.bare_tools,
-        task_retention: config.task_retention,
-    };
-    let routes = rest::router().merge(mcp::routes(&state, terms)?);
+    let state = AppState::new(&wired, config.edge.clone(), metrics, stopping.clone());
+    let routes = routes(config, extras, &state)?;
     let duties = TaskTracker::new();
-    let pace = start_duties(&duties, &engine);
-    banner::announce(config, address, &engine).await;
+    let pace = start_duties(&duties, &wired.engine, config.roles);
+    banner::announce(config, address, &wired).await;
+    let Wired { engine, cache, .. } = wired;
     let mut server = duties.spawn(edge::serve(listener, routes, state, config.shutdown_grace));
     let worker = duties.spawn(work(engine.clone(), stopping.clone(), config.shutdown_grace));
 
@@ -173,7 +170,60 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     }
 }
 
-fn start_duties(tracker: &TaskTracker, engine: &Engine) -> Pace {
+/// Opens the store and what stands on it; a shared store that can't be reached yet is waited for.
+///
+/// Nothing when a signal came meanwhile.
+async fn open_patiently(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    extras: &Extras,
+    signals: &mut Signals,
+) -> Result<Option<Wired>, LifecycleError> {
+    let began = Instant::now();
+    loop {
+        let observer = Arc::<Metrics>::clone(metrics);
+        let opened = tokio::select! {
+            opened = wire::open(config, observer, extras.clone()) => opened,
+            signal = signals.next() => {
+                tracing::info!(signal = signal.name, "stopped before the store was open");
+                return Ok(None);
+            }
+        };
+        match opened {
+            Err(WireError::Unreachable(error)) if began.elapsed() < OPENING_PATIENCE => {
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    waited_ms = millis(began.elapsed()),
+                    "the store can't be reached yet, and is tried again"
+                );
+            }
+            opened => return Ok(Some(opened?)),
+        }
+        if let Ok(signal) = timeout(OPENING_PAUSE, signals.next()).await {
+            tracing::info!(signal = signal.name, "stopped before the store was open");
+            return Ok(None);
+        }
+    }
+}
+
+/// What a process answers that has these roles: everything, or only whether it is well.
+fn routes(
+    config: &Config,
+    extras: Extras,
+    state: &AppState,
+) -> Result<Router<AppState>, LifecycleError> {
+    if !config.roles.api {
+        return Ok(rest::watching());
+    }
+    let terms = mcp::Terms {
+        bare_tools: extras.bare_tools,
+        task_retention: config.task_retention,
+        ..mcp::Terms::default()
+    };
+    Ok(rest::router().merge(mcp::routes(state, terms)?))
+}
+
+fn start_duties(tracker: &TaskTracker, engine: &Engine, _roles: Roles) -> Pace {
     let pace = Pace {
         stop: CancellationToken::new(),
     };

@@ -24,7 +24,20 @@ pub use self::exposition::TextFormat;
 pub use self::report::MetricsReport;
 pub use self::requests::UNMATCHED;
 
+use crate::wire::CacheState;
+
 use self::{process::ProcessWatch, requests::Requests, tasks::QueueWatch, work::Work};
+
+/// What is told beside what is counted here.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// The kind of store.
+    pub store_kind: &'static str,
+    /// How what is shared beside the store is now.
+    pub cache: &'a CacheState,
+    /// How full the queue is; nothing while the store doesn't tell.
+    pub backlog: Option<&'a Backlog>,
+}
 
 /// Everything that is counted.
 #[derive(Debug)]

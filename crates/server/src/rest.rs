@@ -33,6 +33,11 @@ pub fn router() -> Router<AppState> {
         .merge(pages.layer(Extension(Docs::new(openapi))))
 }
 
+/// The routes for machines that look after the server, and no others: those of a process that answers no callers.
+pub fn watching() -> Router<AppState> {
+    operations().into()
+}
+
 /// The OpenAPI document. It takes some milliseconds and megabytes to draw.
 #[must_use]
 pub fn openapi() -> Value {
@@ -92,6 +97,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::database))
+        .routes(routes!(health::cache))
         .routes(routes!(metrics::read))
 }
 

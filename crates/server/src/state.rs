@@ -7,7 +7,11 @@ use engine::Engine;
 use model::Ids;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Edge, metrics::Metrics};
+use crate::{
+    config::Edge,
+    metrics::Metrics,
+    wire::{Cache, Wired},
+};
 
 /// What every request can reach. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +22,8 @@ struct Parts {
     edge: Edge,
     metrics: Arc<Metrics>,
     ids: Arc<dyn Ids>,
+    store_kind: &'static str,
+    cache: Cache,
     tasks: TaskTracker,
     stopping: CancellationToken,
     cutting_off: CancellationToken,
@@ -26,20 +32,15 @@ struct Parts {
 impl AppState {
     /// Puts together what requests need. `stopping` is cancelled when the server stops: it is not ready from then on.
     #[must_use]
-    pub fn new(
-        engine: Engine,
-        edge: Edge,
-        metrics: Arc<Metrics>,
-        ids: Arc<dyn Ids>,
-        stopping: CancellationToken,
-    ) -> Self {
-        let tasks = TaskTracker::new();
+    pub fn new(wired: &Wired, edge: Edge, metrics: Arc<Metrics>, stopping: CancellationToken) -> Self {
         Self(Arc::new(Parts {
-            engine,
+            engine: wired.engine.clone(),
             edge,
             metrics,
-            ids,
-            tasks,
+            ids: Arc::clone(&wired.ids),
+            store_kind: wired.store_kind,
+            cache: wired.cache.clone(),
+            tasks: TaskTracker::new(),
             stopping,
             cutting_off: CancellationToken::new(),
         }))
@@ -67,6 +68,18 @@ impl AppState {
     #[must_use]
     pub fn ids(&self) -> &dyn Ids {
         &*self.0.ids
+    }
+
+    /// The kind of store: `sqlite` or `mongodb`.
+    #[must_use]
+    pub fn store_kind(&self) -> &'static str {
+        self.0.store_kind
+    }
+
+    /// What is shared with other processes beside the store.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.0.cache
     }
 
     /// Owns connections, and work that must end whatever its caller does; stopping waits for it.

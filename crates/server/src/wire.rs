@@ -25,6 +25,8 @@ pub struct Wired {
     pub engine: Engine,
     /// Where identifiers come from.
     pub ids: Arc<dyn Ids>,
+    /// The kind of store: `sqlite` or `mongodb`.
+    pub store_kind: &'static str,
     /// What is shared with other processes beside the store; to be closed after the engine.
     pub cache: Cache,
     /// One line for each thing that was put right.
@@ -148,6 +150,7 @@ impl Opened<'_> {
             Arc::new(Builtin::new(llm_settings(&config.llm), Arc::clone(&entropy))?);
         let ids: Arc<dyn Ids> = Arc::new(SystemIds::new(Arc::clone(&clock), Arc::clone(&entropy)));
         let cache = Cache::open(config, &installation(config, &self.secrets), &clock)?;
+        let store_kind = store.kind();
         let ports = Ports {
             store,
             limiter: cache.limiter(),
@@ -162,6 +165,7 @@ impl Opened<'_> {
         Ok(Wired {
             engine,
             ids,
+            store_kind,
             cache,
             warnings: self.warnings,
         })

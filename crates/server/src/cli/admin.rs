@@ -1,4 +1,4 @@
-//! `mcp-server admin`: what the operator does on the machine itself, while no server runs.
+//! `mcp-server admin`: what the operator does on the machine itself; on the embedded store, while no server runs.
 
 use std::future::Future;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};

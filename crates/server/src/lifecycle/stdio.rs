@@ -58,6 +58,7 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     let terms = mcp::Terms {
         bare_tools: extras.bare_tools.clone(),
         task_retention: config.task_retention,
+        ..mcp::Terms::default()
     };
     let opened = wire::open(config, Arc::new(Metrics::new()), extras).await;
     let Wired {
@@ -79,7 +80,7 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     };
     let stopping = CancellationToken::new();
     let duties = TaskTracker::new();
-    let pace = start_duties(&duties, &engine);
+    let pace = start_duties(&duties, &engine, config.roles);
     let worker = duties.spawn(work(engine.clone(), stopping.clone(), GRACE));
     let asked = TaskTracker::new();
     let served = async {

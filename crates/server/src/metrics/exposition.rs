@@ -8,7 +8,7 @@ use std::{
 use engine::Backlog;
 
 use super::{
-    Metrics,
+    Metrics, Surroundings,
     histogram::{BOUNDS, Snapshot},
     process::ProcessUsage,
     tasks::{ready, states},
@@ -41,9 +41,9 @@ impl TextFormat {
 }
 
 impl Metrics {
-    /// Everything that is counted, as it is now, for a scraper. Of the queue, nothing without `backlog`.
+    /// Everything that is counted, as it is now, and what is `around`, for a scraper.
     #[must_use]
-    pub fn text(&self, format: TextFormat, backlog: Option<&Backlog>) -> String {
+    pub fn text(&self, format: TextFormat, around: &Surroundings<'_>) -> String {
         let mut page = TextPage {
             format,
             text: String::with_capacity(16 * 1024),
@@ -51,9 +51,10 @@ impl Metrics {
         self.write_requests(&mut page);
         self.write_executions(&mut page);
         self.write_tasks(&mut page);
-        if let Some(backlog) = backlog {
+        if let Some(backlog) = around.backlog {
             write_backlog(&mut page, backlog);
         }
+        write_shared(&mut page, around);
         self.write_users(&mut page);
         write_process(&mut page, self.process.usage());
         page.gauge(
@@ -283,6 +284,30 @@ fn write_backlog(page: &mut TextPage, backlog: &Backlog) {
         "mcp_queue_oldest_ready_seconds",
         "For how long the task waits for a worker that waits longest.",
         backlog.oldest_ready.as_secs_f64(),
+    );
+}
+
+fn write_shared(page: &mut TextPage, around: &Surroundings<'_>) {
+    page.family(
+        "mcp_store_info",
+        "gauge",
+        "Where everything is kept; always 1.",
+    );
+    page.sample("mcp_store_info", &[("kind", &around.store_kind)], 1);
+    page.family(
+        "mcp_cache_connected",
+        "gauge",
+        "Whether what processes should share beside the store is shared: 1, or 0 while each is alone.",
+    );
+    page.sample(
+        "mcp_cache_connected",
+        &[("kind", &around.cache.kind)],
+        u8::from(around.cache.is_connected),
+    );
+    page.counter(
+        "mcp_cache_local_decisions",
+        "Requests whose limit this process counted alone while it should have been together with others.",
+        around.cache.local_decisions,
     );
 }
 

@@ -7,7 +7,7 @@ use model::TaskStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Metrics, histogram::Snapshot, process::ProcessUsage};
+use super::{Metrics, Surroundings, histogram::Snapshot, process::ProcessUsage};
 
 /// Everything that is counted, since the start of this process.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,6 +26,12 @@ pub struct MetricsReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     queue: Option<QueueReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    store: Option<StoreReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cache: Option<CacheReport>,
     users: UsersReport,
     process: ProcessReport,
 }
@@ -161,6 +167,25 @@ struct QueueReport {
     oldest_ready: f64,
 }
 
+/// Where everything is kept.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoreReport {
+    /// The kind of store: `sqlite` or `mongodb`.
+    kind: &'static str,
+}
+
+/// What processes share beside the store.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CacheReport {
+    /// `local`, or `redis`.
+    kind: &'static str,
+    /// Whether what should be shared is shared; always for a local one.
+    connected: bool,
+    /// Requests whose limit this process counted alone while it should have been together with others.
+    local_decisions: u64,
+}
+
 /// How many there are of each priority.
 #[derive(Debug, Serialize, ToSchema)]
 struct PrioritiesReport {
@@ -202,9 +227,9 @@ struct ProcessReport {
 }
 
 impl Metrics {
-    /// Everything that is counted, as it is now. Of the queue, nothing without `backlog`.
+    /// Everything that is counted, as it is now, and what is `around`.
     #[must_use]
-    pub fn report(&self, backlog: Option<&Backlog>) -> MetricsReport {
+    pub fn report(&self, around: Option<&Surroundings<'_>>) -> MetricsReport {
         MetricsReport {
             version: env!("CARGO_PKG_VERSION"),
             uptime: self.uptime().as_secs(),
@@ -215,7 +240,15 @@ impl Metrics {
             },
             executions: self.report_executions(),
             tasks: self.report_tasks(),
-            queue: backlog.map(QueueReport::from),
+            queue: around.and_then(|around| around.backlog).map(QueueReport::from),
+            store: around.map(|around| StoreReport {
+                kind: around.store_kind,
+            }),
+            cache: around.map(|around| CacheReport {
+                kind: around.cache.kind,
+                connected: around.cache.is_connected,
+                local_decisions: around.cache.local_decisions,
+            }),
             users: self.report_users(),
             process: self.process.usage().into(),
         }

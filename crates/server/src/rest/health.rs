@@ -7,14 +7,16 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use engine::{HealthReport, WorkerHealth, WorkerState};
-use model::{Error, ErrorCode, Health};
+use model::{Error, ErrorCode, Health, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     envelope::{Envelope, Success},
     failure::Failure,
+    field::schema,
     state::AppState,
+    wire::CacheState,
 };
 
 /// How the server is.
@@ -33,6 +35,7 @@ pub(crate) struct HealthView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChecksView {
     store: StoreView,
+    cache: CacheView,
     workers: WorkersView,
     plugins: PluginsView,
 }
@@ -45,6 +48,31 @@ pub(crate) struct StoreView {
     /// The kind of store.
     #[schema(example = "sqlite")]
     kind: &'static str,
+}
+
+/// How what processes share beside the store is: request limits, and what they tell each other. The server is well
+/// without it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CacheView {
+    /// `degraded` while each process is alone.
+    status: Status,
+    /// `local`: in this process, which is all that it should be. `redis`: shared.
+    #[schema(example = "redis")]
+    kind: &'static str,
+    /// Whether what should be shared is shared; always for a local one.
+    connected: bool,
+    /// Since when that is so; absent for a local one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::timestamp)]
+    since: Option<Timestamp>,
+    /// Why it isn't connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "connection refused")]
+    reason: Option<String>,
+    /// How many requests this process counted alone since its start while it should have been together with others.
+    #[schema(minimum = 0)]
+    local_decisions: u64,
 }
 
 /// How the workers are that do tasks.
@@ -73,7 +101,7 @@ pub(crate) struct PluginsView {
 }
 
 /// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     /// It works.
@@ -113,7 +141,7 @@ pub(crate) struct DatabaseView {
 )]
 pub(crate) async fn overview(State(state): State<AppState>) -> Response {
     let report = state.engine().health().await;
-    let view = view(&report, state.metrics().uptime());
+    let view = view(&report, state.cache().state(), state.metrics().uptime());
     if view.checks.store.status == Status::Unavailable {
         return down("the store does not answer").into_response();
     }
@@ -167,7 +195,35 @@ pub(crate) async fn database(State(state): State<AppState>) -> Result<Success<Da
     }))
 }
 
-fn view(report: &HealthReport, uptime: Duration) -> HealthView {
+/// Tell how what processes share beside the store is
+///
+/// 200 also while it is away, since the server works without it: `status` tells.
+#[utoipa::path(
+    get, path = "/health/cache", tag = "Health", operation_id = "readCacheHealth",
+    responses((status = 200, description = "How it is now", body = Envelope<CacheView>)),
+)]
+pub(crate) async fn cache(State(state): State<AppState>) -> Success<CacheView> {
+    Success::ok(state.cache().state().into())
+}
+
+impl From<CacheState> for CacheView {
+    fn from(state: CacheState) -> Self {
+        Self {
+            status: if state.is_connected {
+                Status::Ok
+            } else {
+                Status::Degraded
+            },
+            kind: state.kind,
+            connected: state.is_connected,
+            since: state.since,
+            reason: state.reason,
+            local_decisions: state.local_decisions,
+        }
+    }
+}
+
+fn view(report: &HealthReport, cache: CacheState, uptime: Duration) -> HealthView {
     let healthy = report
         .plugins
         .iter()
@@ -185,12 +241,13 @@ fn view(report: &HealthReport, uptime: Duration) -> HealthView {
         Status::Degraded
     };
     let workers = workers_view(report.worker);
+    let cache = CacheView::from(cache);
     HealthView {
-        status: if workers.status == Status::Ok {
-            store
-        } else {
-            workers.status
-        },
+        // What needn't work needn't be well either, but who looks should see it. Plugins without a key are as usual.
+        status: [store, workers.status, cache.status]
+            .into_iter()
+            .max()
+            .unwrap_or(store),
         version: env!("CARGO_PKG_VERSION"),
         uptime: uptime.as_secs(),
         checks: ChecksView {
@@ -198,6 +255,7 @@ fn view(report: &HealthReport, uptime: Duration) -> HealthView {
                 status: store,
                 kind: report.store_kind,
             },
+            cache,
             workers,
             plugins: PluginsView {
                 status: plugins,

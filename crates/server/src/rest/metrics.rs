@@ -15,7 +15,7 @@ use crate::{
     envelope::{Envelope, Success},
     extract::Query,
     failure::Failure,
-    metrics::{MetricsReport, TextFormat},
+    metrics::{MetricsReport, Surroundings, TextFormat},
     state::AppState,
 };
 
@@ -64,13 +64,17 @@ pub(crate) async fn read(
     };
     let metrics = Arc::clone(state.metrics());
     let backlog = metrics.backlog(state.engine()).await;
-    let backlog = backlog.as_ref();
+    let around = Surroundings {
+        store_kind: state.store_kind(),
+        cache: &state.cache().state(),
+        backlog: backlog.as_ref(),
+    };
     Ok(match text {
         Some(format) => {
             let kind = HeaderValue::from_static(format.media_type());
-            ([(header::CONTENT_TYPE, kind)], metrics.text(format, backlog)).into_response()
+            ([(header::CONTENT_TYPE, kind)], metrics.text(format, &around)).into_response()
         }
-        None => Success::ok(metrics.report(backlog)).into_response(),
+        None => Success::ok(metrics.report(Some(&around))).into_response(),
     })
 }
 

@@ -273,6 +273,93 @@ fn a19_an_empty_short_or_sample_admin_key_is_never_accepted() {
     );
 }
 
+const MONGODB: (&str, &str) = ("MONGODB_URI", "mongodb://127.0.0.1:27017/");
+
+#[test]
+fn nothing_is_shared_and_a_process_does_everything_unless_it_is_told_otherwise() {
+    let config = load(&[]).config;
+    assert!(config.shared.mongodb_uri.is_none() && config.shared.redis_url.is_none());
+    assert!(config.roles.api && config.roles.worker);
+}
+
+#[rstest]
+#[case("api", true, false)]
+#[case("worker", false, true)]
+#[case(" Worker , API ", true, true)]
+fn a_process_on_a_shared_store_has_the_roles_that_it_is_given(
+    #[case] text: &str,
+    #[case] api: bool,
+    #[case] worker: bool,
+) {
+    let roles = load(&[MONGODB, ("ROLES", text)]).config.roles;
+    assert_eq!((roles.api, roles.worker), (api, worker));
+}
+
+#[test]
+fn a_role_is_left_to_others_only_on_a_shared_store() {
+    insta::assert_snapshot!(mistakes(&[("ROLES", "api")]).join("\n"), @"");
+    assert_eq!(mistakes(&[("ROLES", "worker"), ("REDIS_URL", "redis://cache")]).len(), 1);
+    for text in ["none", "api,", "api worker", "api,web"] {
+        let said = mistakes(&[MONGODB, ("ROLES", text)]);
+        assert_eq!(said.len(), usize::from(text != "api,"), "{text}: {said:?}");
+    }
+}
+
+#[rstest]
+#[case("", "mongodb://db", "mcp_server")]
+#[case("", "mongodb://ada:a%2Fb@db1,db2:27018/tools?replicaSet=rs0", "tools")]
+#[case("", "mongodb+srv://cluster.example/?authSource=admin", "mcp_server")]
+#[case("given", "mongodb://db/tools", "given")]
+fn the_database_is_the_one_that_is_named_or_that_of_the_address(
+    #[case] name: &str,
+    #[case] uri: &str,
+    #[case] expected: &str,
+) {
+    let config = load(&[("MONGODB_URI", uri), ("DB_NAME", name)]).config;
+    assert_eq!(config.shared.database_name(), expected);
+}
+
+#[test]
+fn addresses_of_what_is_shared_are_checked_and_never_shown() {
+    let refused = [
+        ("MONGODB_URI", "postgres://canary@db"),
+        ("MONGODB_URI", "canary:27017"),
+        ("MONGODB_URI", "mongodb://"),
+        ("REDIS_URL", "http://canary"),
+        ("REDIS_URL", "redis://canary pass@cache"),
+        ("DB_NAME", "a/b"),
+        ("DB_NAME", "$admin"),
+        ("DB_NAME", &"x".repeat(64)),
+    ];
+    for (name, text) in refused {
+        let said = mistakes(&[(name, text)]);
+        assert!(said.len() == 1 && said[0].starts_with(name), "{text}: {said:?}");
+        assert!(!said[0].contains("canary"), "{said:?}");
+    }
+    let loaded = load(&[
+        ("MONGODB_URI", "mongodb://ada:canary@db/?replicaSet=rs0"),
+        ("REDIS_URL", "rediss-sentinel://:canary@s1,s2:26380/0#main"),
+        ("REDIS_PASSWORD", "canary"),
+    ]);
+    for name in ["MONGODB_URI", "REDIS_URL", "REDIS_PASSWORD"] {
+        assert_eq!(value(&loaded, name), ("********", Origin::Environment));
+    }
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[test]
+fn what_works_for_one_process_only_is_warned_of() {
+    insta::assert_snapshot!(load(&[("DB_NAME", "x"), ("REDIS_PASSWORD", "y")]).warnings.join("\n"), @"");
+    insta::assert_snapshot!(load(&[MONGODB]).warnings.join("\n"), @"");
+    let complete = [
+        MONGODB,
+        ("REDIS_URL", "redis://cache"),
+        ("CORS_ORIGIN", "https://a.example"),
+    ];
+    assert_eq!(load(&production(&complete)).warnings, Vec::<String>::new());
+}
+
 #[test]
 fn secrets_show_nowhere() {
     let canary = "canary with spaces that no key may have";

@@ -93,12 +93,13 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes).await.unwrap();
         let stopping = CancellationToken::new();
-        let state = AppState::new(wired.engine, config.edge, metrics, wired.ids, stopping.clone());
+        let state = AppState::new(&wired, config.edge, metrics, stopping.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let terms = mcp::Terms {
             bare_tools: extras.bare_tools,
             task_retention: config.task_retention,
+            ..mcp::Terms::default()
         };
         let routes = rest::router()
             .merge(mcp::routes(&state, terms).unwrap())
@@ -156,6 +157,7 @@ impl Server {
         timeout(PATIENCE, self.serving).await.unwrap().unwrap();
         timeout(PATIENCE, self.working).await.unwrap().unwrap();
         self.state.engine().close().await.unwrap();
+        self.state.cache().close().await;
     }
 
     /// Opens a connection on which anything can be sent.

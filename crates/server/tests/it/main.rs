@@ -14,6 +14,7 @@ mod user;
 mod process;
 mod cli;
 mod lifecycle;
+mod scale;
 mod edge;
 mod malformed;
 mod flood;

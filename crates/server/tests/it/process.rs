@@ -43,6 +43,12 @@ impl Place {
         }
     }
 
+    /// A directory beside a database and a Redis that several processes share; `None`, and a word about it, where these
+    /// aren't there.
+    pub(crate) fn shared() -> Option<Self> {
+        Home::shared().map(|home| Self { home })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.home.path()
     }

@@ -147,7 +147,8 @@ fn settle(mut client: ClientOptions, options: &MongoOptions) -> ClientOptions {
     client.retry_writes = Some(true);
     client.retry_reads = Some(true);
     client.max_pool_size = Some(u32::from(options.connections.max(1)));
-    client.server_selection_timeout = Some(options.limit);
+    // Less than one operation may take, so that its failure names the members that were tried.
+    client.server_selection_timeout = Some(options.limit * 9 / 10);
     client.connect_timeout = Some(options.limit);
     client.app_name.get_or_insert_with(|| "mcp-server".to_owned());
     client
