@@ -9,6 +9,7 @@ mod lives;
 mod drive;
 mod facts;
 mod check;
+mod shared;
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -40,9 +41,24 @@ pub(crate) struct Chaos {
     /// Seed of what is submitted and of the moments of the kills; a random one when left out
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// What the server stands on
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub(crate) store: Store,
+    /// How many processes there are on the shared store, behind an nginx
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub(crate) processes: u8,
     /// Use this `chaos-server` instead of building the debug one
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) server: Option<PathBuf>,
+}
+
+/// What the server stands on.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// One process on its own files.
+    Sqlite,
+    /// Several processes on a MongoDB replica set and a Redis, which are killed, too.
+    Mongodb,
 }
 
 impl Chaos {
@@ -52,10 +68,25 @@ impl Chaos {
             tasks: 300,
             kills: 10,
             seed: None,
+            store: Store::Sqlite,
+            processes: 3,
             server: None,
         }
     }
+
+    /// The same on a shared store: some two minutes, most of them waiting for leases to lapse.
+    pub(crate) fn small_shared() -> Self {
+        Self {
+            tasks: 200,
+            kills: 12,
+            store: Store::Mongodb,
+            ..Self::small()
+        }
+    }
 }
+
+/// How long a server lives on average.
+const MEAN_LIFE: Duration = Duration::from_millis(250);
 
 /// How long everything may take to come to its end once nobody kills any more.
 const SETTLING_LIMIT: Duration = Duration::from_secs(180);
@@ -87,9 +118,15 @@ pub(crate) fn run(settings: &Chaos) -> Result<()> {
         }
     };
     let folder = tree::scratch("chaos")?;
-    let outcome = torment(settings, seed, &binary, &folder);
+    let (outcome, more) = match settings.store {
+        Store::Sqlite => (torment(settings, seed, &binary, &folder), String::new()),
+        Store::Mongodb => (
+            shared::torment(settings, seed, &binary, &folder),
+            format!(" --store mongodb --processes {}", settings.processes),
+        ),
+    };
     let again = format!(
-        "again: cargo xtask chaos --tasks {} --kills {} --seed {seed}; its data: {}",
+        "again: cargo xtask chaos --tasks {} --kills {} --seed {seed}{more}; its data: {}",
         settings.tasks,
         settings.kills,
         folder.display()
@@ -110,10 +147,32 @@ fn torment(settings: &Chaos, seed: u64, binary: &Path, folder: &Path) -> Result<
     let batches = plan::make(settings.tasks, &mut dice.split());
     let ledger = Ledger::new(&batches);
     let mut lives = Lives::begin(binary, folder, dice.split())?;
-    let driver = Driver::begin(&lives, &ledger, &batches, settings.kills)?;
-    let is_over = AtomicBool::new(false);
-    let settled_in = thread::scope(|scope| {
-        let (driver, is_over) = (&driver, &is_over);
+    let life = MEAN_LIFE * (settings.kills + 1);
+    let driver = Driver::begin(lives.stage(), &ledger, &batches, life)?;
+    let settled_in = under_load(&driver, &mut dice, |everything_is_sent| {
+        kill_and_settle(settings, &mut lives, &driver, everything_is_sent)
+    })?;
+    start_quietly(&mut lives, &driver)?;
+    let facts = Facts::gather(&lives.stage(), &driver.admin())?;
+    let starts = lives.slowest_start();
+    let kills = lives.end()?;
+    let (odd, told) = driver.odd_answers();
+    let mut verdict = check::all(&batches, &ledger.into_entries(), &facts, &kills, &[0]);
+    verdict.violations.extend(odd);
+    verdict.violations.extend(verify(binary, folder)?);
+    say::line(format!("clients were answered {told}"));
+    verdict.say(settled_in, starts);
+    Ok(verdict)
+}
+
+/// Lets clients submit, call off and look until the torment is over; gives what that gives.
+fn under_load<T>(
+    driver: &Driver<'_>,
+    dice: &mut Dice,
+    torment: impl FnOnce(&dyn Fn() -> bool) -> Result<T>,
+) -> Result<T> {
+    let is_over = &AtomicBool::new(false);
+    thread::scope(|scope| {
         let submitters: Vec<_> = (0..SUBMITTERS)
             .map(|_| dice.split())
             .map(|dice| scope.spawn(move || driver.submit(is_over, dice)))
@@ -122,20 +181,12 @@ fn torment(settings: &Chaos, seed: u64, binary: &Path, folder: &Path) -> Result<
         for dice in [dice.split(), dice.split()] {
             scope.spawn(move || driver.watch(is_over, dice));
         }
-        let outcome = kill_and_settle(settings, &mut lives, driver, || {
+        let outcome = torment(&|| {
             canceller.is_finished() && submitters.iter().all(thread::ScopedJoinHandle::is_finished)
         });
         is_over.store(true, Ordering::Relaxed);
         outcome
-    })?;
-    start_quietly(&mut lives, &driver)?;
-    let facts = Facts::gather(&lives, &driver.admin())?;
-    let starts = lives.slowest_start();
-    let kills = lives.end()?;
-    let mut verdict = check::all(&batches, &ledger.into_entries(), &facts, &kills);
-    verdict.violations.extend(verify(binary, folder)?);
-    verdict.say(settled_in, starts);
-    Ok(verdict)
+    })
 }
 
 /// Kills as often as it was told, then waits for the end of all that was begun; gives how long that took.
@@ -143,7 +194,7 @@ fn kill_and_settle(
     settings: &Chaos,
     lives: &mut Lives<'_>,
     driver: &Driver<'_>,
-    everything_is_sent: impl Fn() -> bool,
+    everything_is_sent: &dyn Fn() -> bool,
 ) -> Result<Duration> {
     for number in 0..settings.kills {
         driver.allow(number, settings.kills);
@@ -153,6 +204,15 @@ fn kill_and_settle(
         }
     }
     driver.allow(settings.kills, settings.kills);
+    settle(driver, everything_is_sent, || lives.require_alive())
+}
+
+/// Waits for the end of all that was begun; gives how long that took.
+fn settle(
+    driver: &Driver<'_>,
+    everything_is_sent: &dyn Fn() -> bool,
+    mut require_alive: impl FnMut() -> Result<()>,
+) -> Result<Duration> {
     let begin = Instant::now();
     let mut has_ended_schedule = false;
     loop {
@@ -165,7 +225,7 @@ fn kill_and_settle(
                 return Ok(begin.elapsed());
             }
         }
-        lives.require_alive()?;
+        require_alive()?;
         if begin.elapsed() > SETTLING_LIMIT {
             bail!(
                 "{} tasks haven't ended {} s after the last kill (I11)",

@@ -12,6 +12,7 @@ mod request;
 mod subject;
 mod services;
 mod nginx;
+mod cluster;
 mod documents;
 mod spoken;
 mod fuzz_api;

@@ -15,8 +15,9 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::process::Running;
 use crate::services::launch::Service;
-use crate::services::replica_set::ReplicaSet;
 use crate::{say, tree};
+pub(crate) use redis::Redis;
+pub(crate) use replica_set::ReplicaSet;
 
 /// Which servers there are already, and which are to be started.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -50,6 +51,7 @@ pub(crate) struct Services {
     /// Environment variables for tests: where the servers are, and what starts another one.
     pub(crate) variables: Vec<(&'static str, OsString)>,
     started: Vec<Service>,
+    set: Option<ReplicaSet>,
     folder: PathBuf,
 }
 
@@ -62,6 +64,7 @@ impl Services {
         let mut services = Self {
             variables: Vec::new(),
             started: Vec::new(),
+            set: None,
             folder: tree::scratch("services")?,
         };
         services.mongodb(wanted)?;
@@ -76,8 +79,7 @@ impl Services {
             Some(uri) => uri.clone(),
             None if wanted.replica_set => {
                 let set = ReplicaSet::start(&program, &folder)?;
-                self.started.extend(set.members);
-                set.uri
+                self.set.insert(set).uri.clone()
             }
             None => self.started(mongod::start(&program, &folder)?),
         };
@@ -108,6 +110,7 @@ impl Services {
 impl Drop for Services {
     fn drop(&mut self) {
         self.started.clear();
+        self.set = None;
         // Only test data, in the folder of build products.
         std::fs::remove_dir_all(&self.folder).ok();
     }

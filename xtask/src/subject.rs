@@ -53,7 +53,11 @@ impl Subject {
     /// The port was free a moment before; should another process take it, the server can't listen,
     /// ends, and waiting for its health fails: an answer is only believed while our own process lives.
     pub(crate) fn launch(setup: &Setup<'_>) -> Result<Self> {
-        let address = free_address()?;
+        Self::launch_at(setup, free_address()?)
+    }
+
+    /// Starts a server at an address, which must be free, without waiting for it.
+    pub(crate) fn launch_at(setup: &Setup<'_>, address: SocketAddr) -> Result<Self> {
         let log = setup.folder.join("server.log");
         let output = File::create(&log)?;
         let mut command = Command::new(setup.binary);

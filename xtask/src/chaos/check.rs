@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::chaos::facts::{Attempt, Facts, Line, Moment, Task};
 use crate::chaos::ledger::{Cancel, Entry, Fate};
-use crate::chaos::lives::Kill;
+use crate::chaos::lives::{Kill, Victim};
 use crate::chaos::plan::{Batch, Behaviour, Plan};
 use crate::say;
 use takeover::TAKEOVER_LIMIT;
@@ -55,8 +55,14 @@ struct Case<'a> {
     effects: HashSet<&'a str>,
 }
 
-/// Applies every rule.
-pub(super) fn all(batches: &[Batch], entries: &[Entry], facts: &Facts, kills: &[Kill]) -> Verdict {
+/// Applies every rule; `workers` are the processes that do tasks.
+pub(super) fn all(
+    batches: &[Batch],
+    entries: &[Entry],
+    facts: &Facts,
+    kills: &[Kill],
+    workers: &[usize],
+) -> Verdict {
     let case = Case::new(batches, entries, facts);
     let mut violations = Vec::new();
     violations.extend(case.lost_or_doubled());
@@ -73,7 +79,7 @@ pub(super) fn all(batches: &[Batch], entries: &[Entry], facts: &Facts, kills: &[
         violations.extend(case.against_client(entry, task));
         violations.extend(case.against_parents(entry, task));
     }
-    let (late, slowest_takeover) = takeover::check(&case, kills);
+    let (late, slowest_takeover) = takeover::check(&case, kills, workers);
     violations.extend(late);
     Verdict {
         violations,
@@ -408,13 +414,16 @@ impl<'a> Case<'a> {
                 .filter(|line| line.what == wanted)
                 .count()
         };
+        let killed = |is_it: fn(&Kill) -> bool| kills.iter().filter(|kill| is_it(kill)).count();
         let twice = self.effects.len().saturating_sub(status("completed"));
         vec![
             ("kills", kills.len()),
+            ("of them during a start", killed(|kill| kill.was_starting)),
             (
-                "of them during a start",
-                kills.iter().filter(|kill| kill.was_starting).count(),
+                "of them of the store's primary",
+                killed(|kill| kill.victim == Victim::Store),
             ),
+            ("of them of Redis", killed(|kill| kill.victim == Victim::Redis)),
             (
                 "tasks acknowledged",
                 fate(|fate| matches!(fate, Fate::Acknowledged(_))),

@@ -1,18 +1,18 @@
 //! The clients: they submit, call off and look, while the server comes and goes.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::chaos::SUBMITTERS;
 use crate::chaos::ledger::{Cancel, Entry, Fate, Ledger};
-use crate::chaos::lives::{Address, Lives};
+use crate::chaos::lives::Stage;
 use crate::chaos::plan::{Batch, USERS};
 use crate::clock;
 use crate::dice::Dice;
@@ -20,6 +20,13 @@ use crate::request::{Reply, Request};
 
 /// How long a client waits before it looks again whether there is something to do.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a request is repeated when everything should be there.
+const INSISTENCE: Duration = Duration::from_secs(30);
+
+/// What may be answered at all: done, refused for what it says (by what depends on a task that has failed, or calls off
+/// one that has ended), and what asks for another try. 0 stands for no answer.
+const EXPECTED: [u16; 8] = [0, 200, 201, 409, 422, 502, 503, 504];
 
 /// What an operator's requests carry.
 #[derive(Clone, Debug)]
@@ -29,7 +36,7 @@ pub(super) struct Admin {
 
 /// The clients of one run.
 pub(super) struct Driver<'a> {
-    address: Address,
+    stage: Stage,
     ledger: &'a Ledger,
     batches: &'a [Batch],
     bearers: Vec<String>,
@@ -40,7 +47,11 @@ pub(super) struct Driver<'a> {
     allowed: AtomicUsize,
     /// How many submitters have nothing more to submit.
     done: AtomicUsize,
+    answers: Answers,
 }
+
+/// How often each answer came: by status, and 0 for a connection that broke or was refused.
+type Answers = Mutex<BTreeMap<u16, usize>>;
 
 /// What came of one try to send a request.
 enum Sent {
@@ -54,12 +65,12 @@ enum Sent {
 impl<'a> Driver<'a> {
     /// Makes the accounts, and a recurring task with a tick every second.
     pub(super) fn begin(
-        lives: &Lives<'_>,
+        stage: Stage,
         ledger: &'a Ledger,
         batches: &'a [Batch],
-        kills: u32,
+        life: Duration,
     ) -> Result<Self> {
-        let address = lives.current()?;
+        let address = stage.current()?;
         let mut bearers = Vec::new();
         for number in 0..USERS {
             let account = json!({
@@ -86,18 +97,19 @@ impl<'a> Driver<'a> {
             .text("/data/id")
             .context("the recurring task was not accepted")?;
         Ok(Self {
-            address: Address::clone(&lives.address),
+            admin: Admin {
+                key: stage.admin_key.clone(),
+            },
+            stage,
             ledger,
             batches,
             bearers,
-            admin: Admin {
-                key: lives.admin_key.clone(),
-            },
             schedule,
-            longest_pause_millis: longest_pause_millis(batches.len(), kills),
+            longest_pause_millis: longest_pause_millis(batches.len(), life),
             next: AtomicUsize::new(0),
             allowed: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
+            answers: Answers::default(),
         })
     }
 
@@ -173,10 +185,11 @@ impl<'a> Driver<'a> {
     pub(super) fn end_schedule(&self) -> Result<()> {
         let path = format!("/api/v1/tasks/{}/cancel", self.schedule);
         let request = Request::post_nothing(&path).header("Authorization", self.bearer(0));
-        match self.send(&request) {
-            Sent::Answered(reply) if reply.status == 200 => Ok(()),
-            Sent::Answered(reply) => bail!("can't end the recurring task: {} {}", reply.status, reply.body),
-            Sent::Unsent | Sent::Lost => bail!("can't end the recurring task: no answer"),
+        let reply = self.insist(&request).context("can't end the recurring task")?;
+        match reply.status {
+            // A first try may have been carried out and not answered.
+            200 | 409 => Ok(()),
+            _ => bail!("can't end the recurring task: {} {}", reply.status, reply.body),
         }
     }
 
@@ -200,9 +213,7 @@ impl<'a> Driver<'a> {
         for status in ["pending", "in-progress"] {
             let path = format!("/api/v1/tasks?status={status}&limit=1");
             let request = Request::get(&path).header("X-API-Key", &self.admin.key);
-            let Sent::Answered(reply) = self.send(&request) else {
-                bail!("no answer to {path}");
-            };
+            let reply = self.insist(&request).with_context(|| path.clone())?;
             total += reply
                 .body
                 .pointer("/page/total")
@@ -250,9 +261,12 @@ impl<'a> Driver<'a> {
         while !is_over.load(Ordering::Relaxed) {
             match self.send(request) {
                 Sent::Unsent => thread::sleep(PAUSE),
-                Sent::Answered(reply) if reply.status == 503 && batch.key.is_some() => thread::sleep(PAUSE),
-                Sent::Answered(reply) if reply.status == 503 => {
-                    return self.note_all(batch, &Fate::Unknown);
+                Sent::Answered(reply) if is_retryable(&reply) => {
+                    self.note_all(batch, &Fate::Unknown);
+                    if batch.key.is_none() {
+                        return;
+                    }
+                    thread::sleep(PAUSE);
                 }
                 Sent::Answered(reply) if (200..300).contains(&reply.status) => {
                     return self.acknowledge(batch, &reply);
@@ -327,26 +341,59 @@ impl<'a> Driver<'a> {
     }
 
     fn send(&self, request: &Request<'_>) -> Sent {
-        let Some(address) = self.address() else {
+        let Ok(address) = self.stage.current() else {
             return Sent::Unsent;
         };
-        match request.send(address) {
+        let outcome = request.send(address);
+        let status = outcome.as_ref().map_or(0, |reply| reply.status);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *answers.entry(status).or_default() += 1;
+        drop(answers);
+        match outcome {
             Ok(reply) => Sent::Answered(reply),
             Err(reason) if was_refused(&reason) => Sent::Unsent,
             Err(_) => Sent::Lost,
         }
     }
 
-    fn address(&self) -> Option<SocketAddr> {
-        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sends a request that may be repeated until it is answered with anything but the wish to repeat it.
+    fn insist(&self, request: &Request<'_>) -> Result<Reply> {
+        let begin = Instant::now();
+        loop {
+            match self.send(request) {
+                Sent::Answered(reply) if !is_retryable(&reply) => return Ok(reply),
+                Sent::Answered(reply) if begin.elapsed() > INSISTENCE => {
+                    bail!("still {} {}", reply.status, reply.body)
+                }
+                Sent::Unsent | Sent::Lost if begin.elapsed() > INSISTENCE => bail!("no answer"),
+                Sent::Answered(_) | Sent::Unsent | Sent::Lost => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Answers that nobody should have got, and how often each answer came.
+    pub(super) fn odd_answers(&self) -> (Vec<String>, String) {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let odd = answers.iter().filter(|(status, _)| !EXPECTED.contains(status));
+        let odd = odd.map(|(status, count)| format!("{count} requests were answered {status}"));
+        let told = answers.iter().map(|(status, count)| match status {
+            0 => format!("{count} × no answer"),
+            _ => format!("{count} × {status}"),
+        });
+        (odd.collect(), told.collect::<Vec<_>>().join(", "))
     }
 }
 
-/// The longest pause of a submitter between two requests, when a server lives for 250 ms on average.
-fn longest_pause_millis(requests: usize, kills: u32) -> u64 {
+/// Tells whether an answer asks for another try: the server, or what stands before it, couldn't do it just then.
+fn is_retryable(reply: &Reply) -> bool {
+    matches!(reply.status, 502..=504)
+}
+
+/// The longest pause of a submitter between two requests, so that all last for a time.
+fn longest_pause_millis(requests: usize, life: Duration) -> u64 {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let lives_millis = 250 * (u64::from(kills) + 1);
-    2 * lives_millis * count(SUBMITTERS) / count(requests).max(1)
+    let life_millis = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+    2 * life_millis * count(SUBMITTERS) / count(requests).max(1)
 }
 
 /// Notes a status that was shown.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::chaos::drive::Admin;
-use crate::chaos::lives::Lives;
+use crate::chaos::lives::Stage;
 use crate::clock;
 use crate::request::Request;
 
@@ -107,6 +107,9 @@ pub(super) struct Line {
     pub(super) execution: String,
     pub(super) task: Option<String>,
     pub(super) attempt: Option<u32>,
+    /// The number of the process that wrote it.
+    #[serde(skip)]
+    pub(super) process: usize,
 }
 
 /// Everything that can be seen from outside.
@@ -122,9 +125,9 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Reads every task and every attempt as the operator, and the journal.
-    pub(super) fn gather(lives: &Lives<'_>, admin: &Admin) -> Result<Self> {
+    pub(super) fn gather(stage: &Stage, admin: &Admin) -> Result<Self> {
         let reader = Reader {
-            address: lives.current()?,
+            address: stage.current()?,
             key: &admin.key,
         };
         let tasks = reader.tasks()?;
@@ -136,7 +139,7 @@ impl Facts {
         Ok(Self {
             tasks,
             attempts,
-            journal: lives.journal()?,
+            journal: stage.journal()?,
             totals,
         })
     }
@@ -216,14 +219,18 @@ impl Reader<'_> {
     }
 }
 
-impl Lives<'_> {
-    /// Reads what the plugin wrote down. A line that the kill cut off is left out: it can only be the last one of
-    /// its life, and tells of nothing that anyone was told.
+impl Stage {
+    /// Reads what the plugins wrote down. A line that a kill cut off is left out: it can only be the last one of its
+    /// life, and tells of nothing that anyone was told.
     fn journal(&self) -> Result<Vec<Line>> {
-        let text = fs::read_to_string(self.journal_path())?;
-        Ok(text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect())
+        let mut all = Vec::new();
+        for (process, path) in self.journals.iter().enumerate() {
+            let text = fs::read_to_string(path)?;
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Line>(line).ok());
+            all.extend(lines.map(|line| Line { process, ..line }));
+        }
+        Ok(all)
     }
 }

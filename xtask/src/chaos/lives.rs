@@ -18,15 +18,49 @@ const DURING_START_PERCENT: u64 = 20;
 /// How many tasks the server does at once.
 const WORKER_CONCURRENCY: &str = "16";
 
+/// The file in the working directory of a process in which its plugin writes.
+pub(super) const JOURNAL: &str = "journal.jsonl";
+
 /// Where the server can be reached now; nowhere while it is dead.
 pub(super) type Address = Arc<Mutex<Option<SocketAddr>>>;
+
+/// What is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Victim {
+    /// A process of the server, by its number.
+    Process(usize),
+    /// The primary of the shared store.
+    Store,
+    /// The shared memory.
+    Redis,
+}
 
 /// One kill.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kill {
-    /// When the process was dead; milliseconds since 1970.
+    pub(super) victim: Victim,
+    /// When it was dead; milliseconds since 1970.
     pub(super) at: i64,
+    /// When it, or what takes its place, was ready again; the moment of its death where nobody looked.
+    pub(super) back_at: i64,
     pub(super) was_starting: bool,
+}
+
+/// Where clients go, and what they may look at: whatever it is that answers there.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub(super) address: Address,
+    pub(super) admin_key: String,
+    /// Where the plugin of each process writes its journal.
+    pub(super) journals: Vec<PathBuf>,
+}
+
+impl Stage {
+    /// Where requests go now.
+    pub(super) fn current(&self) -> Result<SocketAddr> {
+        let address = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
+        address.context("no server")
+    }
 }
 
 /// A server, and how often it was killed.
@@ -34,8 +68,8 @@ pub(super) struct Lives<'a> {
     binary: &'a Path,
     folder: &'a Path,
     dice: Dice,
-    pub(super) admin_key: String,
-    pub(super) address: Address,
+    admin_key: String,
+    address: Address,
     server: Option<Subject>,
     worker_concurrency: &'static str,
     kills: Vec<Kill>,
@@ -96,15 +130,13 @@ impl<'a> Lives<'a> {
         server.require_running()
     }
 
-    /// Where its plugin writes its journal.
-    pub(super) fn journal_path(&self) -> PathBuf {
-        self.folder.join("journal.jsonl")
-    }
-
-    /// Where the server is now.
-    pub(super) fn current(&self) -> Result<SocketAddr> {
-        let server = self.server.as_ref().context("no server")?;
-        Ok(server.address())
+    /// Where it can be met.
+    pub(super) fn stage(&self) -> Stage {
+        Stage {
+            address: Address::clone(&self.address),
+            admin_key: self.admin_key.clone(),
+            journals: vec![self.folder.join(JOURNAL)],
+        }
     }
 
     /// The longest time from a launch to a healthy answer.
@@ -151,8 +183,11 @@ impl<'a> Lives<'a> {
         require_no_panic(&server)?;
         server.kill()?;
         self.publish(None);
+        let at = clock::now_millis();
         self.kills.push(Kill {
-            at: clock::now_millis(),
+            victim: Victim::Process(0),
+            at,
+            back_at: at,
             was_starting,
         });
         Ok(())

@@ -1,7 +1,6 @@
 //! A server on a private port, from its start to its end.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -18,10 +17,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server that was started here. It ends, in order if it can, when this goes out of scope.
 pub(super) struct Service {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
     /// Where clients find it.
     pub(super) uri: String,
+    log: PathBuf,
     running: Running,
 }
 
@@ -33,8 +31,6 @@ pub(super) struct Plan<'a> {
     pub(super) folder: &'a Path,
     /// What it logs when it takes connections.
     pub(super) ready: &'a str,
-    /// Where it listens.
-    pub(super) address: SocketAddr,
     /// Where clients find it.
     pub(super) uri: String,
 }
@@ -47,7 +43,6 @@ impl Service {
             mut command,
             folder,
             ready,
-            address,
             uri,
         } = plan;
         fs::create_dir_all(folder)?;
@@ -56,18 +51,18 @@ impl Service {
         command.current_dir(folder);
         command.stdout(output.try_clone()?).stderr(output);
         let mut service = Self {
-            address,
             uri,
+            log,
             running: Running::start(&mut command)?,
         };
-        service.await_line(&log, ready)?;
+        service.await_line(ready)?;
         Ok(service)
     }
 
-    fn await_line(&mut self, log: &PathBuf, ready: &str) -> Result<()> {
+    fn await_line(&mut self, ready: &str) -> Result<()> {
         let begin = Instant::now();
         loop {
-            let logged = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+            let logged = String::from_utf8_lossy(&fs::read(&self.log)?).into_owned();
             if logged.contains(ready) {
                 return Ok(());
             }
@@ -82,10 +77,27 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Ends it at once, as SIGKILL does.
+    ///
+    /// # Errors
+    /// Fails, with the end of its log, when it had ended by itself before.
+    pub(super) fn kill(mut self) -> Result<()> {
+        if let Some(status) = self.running.ended()? {
+            let logged = String::from_utf8_lossy(&fs::read(&self.log)?).into_owned();
+            bail!("{} ended by itself: {status}\n{}", self.uri, tail(&logged));
+        }
+        kill(Pid::from_raw(self.running.pid().try_into()?), Signal::SIGKILL)?;
+        self.running.wait(LIMIT)?;
+        Ok(())
+    }
+}
+
 impl Drop for Service {
-    /// When it doesn't end, or isn't there any more, dropping the process does the rest.
+    /// When it doesn't end, dropping the process does the rest.
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.running.pid()) {
+        let runs = self.running.ended().is_ok_and(|ended| ended.is_none());
+        if let (true, Ok(pid)) = (runs, i32::try_from(self.running.pid())) {
             kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
             self.running.wait(LIMIT).ok();
         }

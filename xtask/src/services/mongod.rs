@@ -45,9 +45,8 @@ pub(super) fn start(program: &Path, folder: &Path) -> Result<Service> {
     launch(command(program, folder, address), folder, address)
 }
 
-/// Starts a server that waits to become a member of a replica set.
-pub(super) fn start_member(program: &Path, folder: &Path, set: &str) -> Result<Service> {
-    let address = subject::free_address()?;
+/// Starts a server that waits to become a member of a replica set, or is one already.
+pub(super) fn start_member(program: &Path, folder: &Path, set: &str, address: SocketAddr) -> Result<Service> {
     let mut command = command(program, folder, address);
     command.args(["--replSet", set]);
     // By default a primary that is told to end waits 15 s for its clients to go elsewhere.
@@ -72,7 +71,6 @@ fn launch(command: Command, folder: &Path, address: SocketAddr) -> Result<Servic
         command,
         folder,
         ready: "\"Waiting for connections\"",
-        address,
         uri: format!("mongodb://{address}/?directConnection=true"),
     })
 }

@@ -1,6 +1,7 @@
 //! Redis: one server, as durable as it is by default elsewhere.
 
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +34,10 @@ pub(super) fn program() -> Result<PathBuf> {
 
 /// Starts a server on a private port, with its data in `folder`.
 pub(super) fn start(program: &Path, folder: &Path) -> Result<Service> {
-    let address = subject::free_address()?;
+    start_at(program, folder, subject::free_address()?)
+}
+
+fn start_at(program: &Path, folder: &Path, address: SocketAddr) -> Result<Service> {
     let mut command = Command::new(program);
     command.arg("--dir").arg(folder);
     command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
@@ -43,7 +47,63 @@ pub(super) fn start(program: &Path, folder: &Path) -> Result<Service> {
         command,
         folder,
         ready: "Ready to accept connections",
-        address,
         uri: format!("redis://{address}"),
     })
+}
+
+/// A server that comes and goes, always at the same address.
+pub(crate) struct Redis {
+    program: PathBuf,
+    folder: PathBuf,
+    address: SocketAddr,
+    service: Option<Service>,
+}
+
+impl Redis {
+    /// Starts it, on new data.
+    ///
+    /// # Errors
+    /// Fails when it can't be had or doesn't start.
+    pub(crate) fn begin(folder: &Path) -> Result<Self> {
+        let mut redis = Self {
+            program: program()?,
+            folder: folder.to_path_buf(),
+            address: subject::free_address()?,
+            service: None,
+        };
+        redis.start()?;
+        Ok(redis)
+    }
+
+    /// Where clients find it.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Ends it at once; what it had not written stays lost.
+    ///
+    /// # Errors
+    /// Fails when it had ended by itself.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.service.take().map_or(Ok(()), Service::kill)
+    }
+
+    /// Takes away what a dead one kept: the next begins empty.
+    ///
+    /// # Errors
+    /// Fails when the files can't be removed.
+    pub(crate) fn forget(&self) -> Result<()> {
+        Ok(fs::remove_dir_all(&self.folder)?)
+    }
+
+    /// Starts it where it was; does nothing while it runs.
+    ///
+    /// # Errors
+    /// Fails when it doesn't start.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        if self.service.is_none() {
+            self.service = Some(start_at(&self.program, &self.folder, self.address)?);
+        }
+        Ok(())
+    }
 }

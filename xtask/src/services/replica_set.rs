@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::services::launch::Service;
 use crate::services::mongod;
+use crate::subject;
 
 /// The name of the set.
 const NAME: &str = "rs0";
@@ -23,54 +24,129 @@ const ELECTION_LIMIT: Duration = Duration::from_secs(60);
 /// How long a member may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// What an answer holds when the command did what it says.
+const OK: &[u8] = b"\x01ok\0\0\0\0\0\0\0\xf0\x3f";
+
 /// The longest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// A replica set that runs here.
-pub(super) struct ReplicaSet {
+/// A replica set that runs here, and whose members come and go.
+pub(crate) struct ReplicaSet {
     /// Where clients find it.
-    pub(super) uri: String,
-    /// Its members.
-    pub(super) members: Vec<Service>,
+    pub(crate) uri: String,
+    program: PathBuf,
+    members: Vec<Member>,
+}
+
+/// One member, always at the same address.
+struct Member {
+    address: SocketAddr,
+    folder: PathBuf,
+    service: Option<Service>,
 }
 
 impl ReplicaSet {
     /// Starts the members on private ports and waits until one of them is the primary.
+    ///
+    /// # Errors
+    /// Fails when the program can't be had, or the members don't agree.
+    pub(crate) fn begin(folder: &Path) -> Result<Self> {
+        Self::start(&mongod::program()?, folder)
+    }
+
     pub(super) fn start(program: &Path, folder: &Path) -> Result<Self> {
         let mut members = Vec::new();
-        let mut addresses = Vec::new();
         for number in 0..MEMBERS {
-            let member = mongod::start_member(program, &folder.join(number.to_string()), NAME)?;
-            addresses.push(member.address);
-            members.push(member);
+            let (address, folder) = (subject::free_address()?, folder.join(number.to_string()));
+            let service = mongod::start_member(program, &folder, NAME, address)?;
+            members.push(Member {
+                address,
+                folder,
+                service: Some(service),
+            });
         }
+        let addresses: Vec<SocketAddr> = members.iter().map(|member| member.address).collect();
         let first = *addresses.first().context("a set without members")?;
         let answer = ask(first, &initiation(&addresses))?;
-        if !contains(&answer, b"\x01ok\0\0\0\0\0\0\0\xf0\x3f") {
+        if !contains(&answer, OK) {
             let answer = String::from_utf8_lossy(&answer).into_owned();
             bail!("the replica set can't be formed: {answer}");
         }
-        await_primary(&addresses)?;
         let hosts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        Ok(Self {
+        let set = Self {
             uri: format!("mongodb://{}/?replicaSet={NAME}", hosts.join(",")),
+            program: program.to_path_buf(),
             members,
-        })
+        };
+        set.await_primary()?;
+        Ok(set)
     }
-}
 
-fn await_primary(addresses: &[SocketAddr]) -> Result<()> {
-    let question = document(&[("hello", int(1)), ("$db", text("admin"))]);
-    let begin = Instant::now();
-    while begin.elapsed() < ELECTION_LIMIT {
-        for address in addresses {
-            if contains(&ask(*address, &question)?, b"\x08isWritablePrimary\0\x01") {
+    /// Waits until a member that runs is the primary.
+    ///
+    /// # Errors
+    /// Fails when none is in time.
+    pub(crate) fn await_primary(&self) -> Result<()> {
+        let begin = Instant::now();
+        while begin.elapsed() < ELECTION_LIMIT {
+            if self.primary().is_some() {
                 return Ok(());
             }
+            thread::sleep(Duration::from_millis(20));
         }
-        thread::sleep(Duration::from_millis(20));
+        bail!("no primary within {} s", ELECTION_LIMIT.as_secs())
     }
-    bail!("no primary within {} s", ELECTION_LIMIT.as_secs())
+
+    /// Ends the primary at once, as SIGKILL does; tells whether there was one.
+    ///
+    /// # Errors
+    /// Fails when it had ended by itself.
+    pub(crate) fn kill_primary(&mut self) -> Result<bool> {
+        let Some(number) = self.primary() else {
+            return Ok(false);
+        };
+        let service = self
+            .members
+            .get_mut(number)
+            .and_then(|member| member.service.take());
+        service.map_or(Ok(false), |service| service.kill().map(|()| true))
+    }
+
+    /// Tells the primary to step down, so that another is elected; tells whether it did.
+    pub(crate) fn step_down(&self) -> bool {
+        let command = document(&[
+            ("replSetStepDown", int(5)),
+            ("secondaryCatchUpPeriodSecs", int(1)),
+            ("force", Value(0x08, vec![1])),
+            ("$db", text("admin")),
+        ]);
+        let primary = self.primary().and_then(|number| self.members.get(number));
+        primary.is_some_and(|member| ask(member.address, &command).is_ok_and(|answer| contains(&answer, OK)))
+    }
+
+    /// Starts the members that were killed.
+    ///
+    /// # Errors
+    /// Fails when one doesn't start.
+    pub(crate) fn restart_killed(&mut self) -> Result<()> {
+        for member in self.members.iter_mut().filter(|member| member.service.is_none()) {
+            let service = mongod::start_member(&self.program, &member.folder, NAME, member.address)?;
+            member.service = Some(service);
+        }
+        Ok(())
+    }
+
+    /// The number of the member that is the primary now.
+    fn primary(&self) -> Option<usize> {
+        let question = document(&[("hello", int(1)), ("$db", text("admin"))]);
+        let is_primary = |member: &Member| {
+            let answer = member.service.as_ref().map(|_| ask(member.address, &question));
+            answer.is_some_and(|answer| {
+                answer.is_ok_and(|answer| contains(&answer, b"\x08isWritablePrimary\0\x01"))
+            })
+        };
+        self.members.iter().position(is_primary)
+    }
 }
 
 /// The command that forms the set. Members notice the loss of a primary in about a second, not ten.

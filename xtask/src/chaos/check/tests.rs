@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::all;
 use crate::chaos::facts::{Attempt, Facts, Failure, Line, Moment, Task};
 use crate::chaos::ledger::{Cancel, Entry, Fate};
-use crate::chaos::lives::Kill;
+use crate::chaos::lives::{Kill, Victim};
 use crate::chaos::plan::{Batch, Behaviour, Plan};
 use crate::clock;
 
@@ -78,12 +78,13 @@ impl Story {
             execution: format!("e{attempt}"),
             task: Some("t1".to_owned()),
             attempt: Some(attempt),
+            process: 0,
         });
     }
 
     /// The violations that are found.
     fn found(&self) -> String {
-        all(&self.batches, &self.entries, &self.facts, &self.kills)
+        all(&self.batches, &self.entries, &self.facts, &self.kills, &[0])
             .violations
             .join("\n")
     }
@@ -189,6 +190,8 @@ fn an_interrupted_attempt_is_to_be_followed_soon() {
     story.facts.attempts.clear();
     story.facts.journal.clear();
     story.kills = vec![Kill {
+        victim: Victim::Process(0),
+        back_at: BEGIN + 5,
         at: BEGIN + 5,
         was_starting: false,
     }];
