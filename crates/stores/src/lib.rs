@@ -3,10 +3,11 @@
 mod account;
 mod json;
 mod paging;
+pub mod transfer;
 mod sqlite;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 
 #[cfg(feature = "mongodb")]
 pub use mongodb::{MongoOptions, MongoStore};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{Restoration, SqliteOptions, SqliteStore, StoreContents, copy_store, inspect_store};

@@ -22,18 +22,22 @@ mod key;
 mod execution;
 mod task;
 mod idempotency;
+mod transfer;
+mod backup;
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use model::{AccessLog, Result, Store};
+use rusqlite::Connection;
 
+pub use self::backup::{Restoration, StoreContents, copy_store, inspect_store};
 use self::{
     checkpoint::Checkpointer,
     connection::open_first,
@@ -91,14 +95,32 @@ impl SqliteStore {
     ///
     /// # Errors
     /// `Unavailable`, naming the directory and what to do: another process uses it, it can't be written, or
-    /// the store in it is damaged, another program's, or a newer version's.
+    /// the store in it is damaged, half filled, another program's, or a newer version's.
     pub fn open(directory: &Path, options: &SqliteOptions) -> Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| cannot_use(directory, error))?;
-        let directory = fs::canonicalize(directory).map_err(|error| cannot_use(directory, error))?;
+        let ready = Ready::of(directory, options)?;
+        transfer::require_whole(&ready.connection, directory)?;
+        ready.start(options)
+    }
+
+    /// Opens the store as [`Self::open`] does, but one that is half filled too: as one end of a transfer.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for_transfer(directory: &Path, options: &SqliteOptions) -> Result<Self> {
+        Ready::of(directory, options)?.start(options)
+    }
+}
+
+/// A store that is up to date and this process's own.
+struct Ready {
+    lock: DirectoryLock,
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Ready {
+    fn of(directory: &Path, options: &SqliteOptions) -> Result<Self> {
+        let directory = make_directory(directory)?;
         let lock = DirectoryLock::take(&directory)?;
         let path = directory.join(STORE_FILE);
         // SQLite gives the log beside it the same mode.
@@ -110,14 +132,27 @@ impl SqliteStore {
             .mode(0o600)
             .open(&path)
             .map_err(|error| cannot_use(&directory, error))?;
-        let connection = open_first(&path, options.writer_cache_kib)?;
-        let condition = Arc::new(Condition::default());
-        let checkpointer = Checkpointer::start(path.clone(), Arc::clone(&condition))?;
-        let queue = (options.queue_length.max(1), options.queue_wait);
-        let writer = Writer::start(connection, lock, Arc::clone(&condition), checkpointer, queue)?;
-        let pool = (options.readers, options.reader_cache_kib);
-        let readers = Readers::new(path, pool, options.read_deadline, Arc::clone(&condition));
         Ok(Self {
+            connection: open_first(&path, options.writer_cache_kib)?,
+            lock,
+            path,
+        })
+    }
+
+    fn start(self, options: &SqliteOptions) -> Result<SqliteStore> {
+        let condition = Arc::new(Condition::default());
+        let checkpointer = Checkpointer::start(self.path.clone(), Arc::clone(&condition))?;
+        let queue = (options.queue_length.max(1), options.queue_wait);
+        let writer = Writer::start(
+            self.connection,
+            self.lock,
+            Arc::clone(&condition),
+            checkpointer,
+            queue,
+        )?;
+        let pool = (options.readers, options.reader_cache_kib);
+        let readers = Readers::new(self.path, pool, options.read_deadline, Arc::clone(&condition));
+        Ok(SqliteStore {
             readers,
             writer,
             condition,
@@ -125,7 +160,17 @@ impl SqliteStore {
     }
 }
 
-/// One process has this store, and hears of its own changes by itself.
+/// Makes a directory, if need be, and gives its full name.
+fn make_directory(directory: &Path) -> Result<PathBuf> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .and_then(|()| fs::canonicalize(directory))
+        .map_err(|error| cannot_use(directory, error))
+}
+
+// One process: what it changes it knows.
 impl AccessLog for SqliteStore {}
 
 #[async_trait]

@@ -3,6 +3,7 @@
 mod row;
 mod listing;
 mod statistics;
+mod record;
 
 use std::time::Duration;
 

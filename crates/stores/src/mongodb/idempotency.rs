@@ -3,7 +3,7 @@
 use ::mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 use async_trait::async_trait;
 use model::{Claim, IdempotencyKey, IdempotencyStore, RequestDigest, Result, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     MongoStore,
@@ -11,14 +11,51 @@ use super::{
     contention::Contention,
     index::{Indexes, index},
 };
+use crate::transfer::ClaimRecord;
 
-const COLLECTION: &str = "idempotency_claim";
+pub(super) const COLLECTION: &str = "idempotency_claim";
 
 #[derive(Debug, Deserialize)]
 struct ClaimRow {
     request: Binary,
     expires_at: DateTime,
     answer: Option<Binary>,
+}
+
+/// A claim with its key, as it stands in its document.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredClaim {
+    #[serde(rename = "_id")]
+    key: Binary,
+    request: Binary,
+    expires_at: DateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<Binary>,
+}
+
+impl StoredClaim {
+    /// The document of a record.
+    pub(super) fn of_record(record: &ClaimRecord) -> Self {
+        Self {
+            key: bytes(&record.key),
+            request: bytes(&record.request),
+            expires_at: moment(record.expires_at),
+            answer: record.answer.as_deref().map(bytes),
+        }
+    }
+
+    /// Makes a record of a claim.
+    ///
+    /// # Errors
+    /// `Bug` when what is stored can't be one.
+    pub(super) fn into_record(self) -> Result<ClaimRecord> {
+        Ok(ClaimRecord {
+            key: digest(&self.key)?,
+            request: digest(&self.request)?,
+            answer: self.answer.map(|sealed| sealed.bytes),
+            expires_at: timestamp(self.expires_at),
+        })
+    }
 }
 
 /// The indexes of claims.

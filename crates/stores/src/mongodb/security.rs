@@ -56,7 +56,11 @@ impl EventRow {
         )
     }
 
-    fn into_event(self, user_id: UserId) -> Result<SecurityEvent> {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// `Bug` when what is stored can't be one.
+    pub(super) fn into_event(self, user_id: UserId) -> Result<SecurityEvent> {
         Ok(SecurityEvent {
             id: SecurityEventId::from_uuid(uuid(self.id)),
             user_id,

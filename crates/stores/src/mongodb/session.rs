@@ -26,6 +26,8 @@ use super::{
     security::EventRow,
 };
 
+pub(super) use self::failures::{COLLECTION as FAILURES, CountRow};
+
 /// How many sessions of one account are kept.
 const MAX_SESSIONS: i32 = 100;
 
@@ -34,7 +36,7 @@ const MAX_DAYS: i64 = 400;
 
 /// A session as it stands in the document of its account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SessionRow {
+pub(super) struct SessionRow {
     #[serde(rename = "i")]
     id: Uuid,
     #[serde(rename = "t")]
@@ -46,7 +48,8 @@ struct SessionRow {
 }
 
 impl SessionRow {
-    fn of(session: &Session) -> Self {
+    /// Takes a session apart.
+    pub(super) fn of(session: &Session) -> Self {
         Self {
             id: id(session.id.as_uuid()),
             refresh_token: bytes(&session.refresh_token.0),
@@ -55,7 +58,11 @@ impl SessionRow {
         }
     }
 
-    fn into_session(self, user_id: UserId) -> Result<Session> {
+    /// Reads a session.
+    ///
+    /// # Errors
+    /// `Bug` when what is stored can't be one.
+    pub(super) fn into_session(self, user_id: UserId) -> Result<Session> {
         Ok(Session {
             id: SessionId::from_uuid(uuid(self.id)),
             user_id,

@@ -4,6 +4,7 @@ mod key_row;
 mod admin;
 mod listing;
 mod overview;
+mod record;
 
 use ::mongodb::{
     bson::{Bson, DateTime, Document, Uuid, doc},
@@ -33,7 +34,10 @@ use crate::{
     json::to_json_text,
 };
 
-pub(super) use self::key_row::{KeyRow, scope_texts};
+pub(super) use self::{
+    key_row::{KeyRow, scope_texts},
+    record::{BelongingsRow, whole_row},
+};
 
 /// An account as it stands in its document, without what other files keep there.
 #[derive(Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// How long a statement waits for another process that looks at the file (a backup, a shell).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 128;

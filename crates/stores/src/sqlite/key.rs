@@ -24,12 +24,12 @@ use crate::paging::to_page;
 const MAX_DEAD_KEYS: u32 = 100;
 
 /// The columns of a key, in the order in which they are read.
-const COLUMNS: &str = "api_key.id, api_key.name, api_key.prefix, api_key.user_id, api_key.scopes, \
+pub(super) const COLUMNS: &str = "api_key.id, api_key.name, api_key.prefix, api_key.user_id, api_key.scopes, \
     api_key.is_active, api_key.expires_at, api_key.last_used_at, api_key.usage_count, api_key.rate_limit, \
     api_key.created_at";
 
 /// How many columns [`COLUMNS`] names.
-const COLUMN_COUNT: usize = 11;
+pub(super) const COLUMN_COUNT: usize = 11;
 
 #[async_trait]
 impl KeyStore for SqliteStore {
@@ -124,7 +124,8 @@ fn create(connection: &Connection, key: &ApiKey, hash: KeyHash, max_live: u32) -
     Ok(())
 }
 
-fn insert(connection: &Connection, key: &ApiKey, hash: KeyHash) -> Outcome<()> {
+/// Adds a key whatever others there are.
+pub(super) fn insert(connection: &Connection, key: &ApiKey, hash: KeyHash) -> Outcome<()> {
     connection
         .prepare_cached(
             "INSERT INTO api_key (id, user_id, name, prefix, hash, scopes, is_active, expires_at, last_used_at, \
@@ -247,7 +248,8 @@ fn record_usage(connection: &Connection, usage: &KeyUsage) -> Outcome<()> {
     Ok(())
 }
 
-fn read_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+/// Reads a row of [`COLUMNS`].
+pub(super) fn read_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     let moment = |column: usize| -> rusqlite::Result<_> {
         Ok(row.get::<_, Option<Moment>>(column)?.map(|moment| moment.0))
     };

@@ -28,6 +28,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         title: "questions that tasks ask",
         sql: include_str!("schema/0003_questions.sql"),
     },
+    Migration {
+        title: "transfers from other stores",
+        sql: include_str!("schema/0004_transfer.sql"),
+    },
 ];
 
 /// Marks the file as a store of this server (the ASCII codes of `mcps`).
@@ -88,11 +92,13 @@ pub(super) fn migrate(connection: &Connection, path: &Path, migrations: &[Migrat
     Ok(())
 }
 
-fn known_version(migrations: &[Migration]) -> i64 {
+/// The version of a store that has seen all steps.
+pub(super) fn known_version(migrations: &[Migration]) -> i64 {
     i64::try_from(migrations.len()).unwrap_or(i64::MAX)
 }
 
-fn read_pragma(connection: &Connection, path: &Path, name: &str) -> Result<i64> {
+/// Reads a number that stands in the file itself.
+pub(super) fn read_pragma(connection: &Connection, path: &Path, name: &str) -> Result<i64> {
     connection
         .pragma_query_value(None, name, |row| row.get(0))
         .map_err(|error| unreadable(path, error))

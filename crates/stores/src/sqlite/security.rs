@@ -69,7 +69,8 @@ pub(super) fn list_events(
     }))
 }
 
-fn read_event(row: &Row<'_>) -> rusqlite::Result<SecurityEvent> {
+/// Reads a row of id, account, kind, address and time.
+pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<SecurityEvent> {
     Ok(SecurityEvent {
         id: SecurityEventId::from_uuid(row.get::<_, Id>(0)?.0),
         user_id: UserId::from_uuid(row.get::<_, Id>(1)?.0),

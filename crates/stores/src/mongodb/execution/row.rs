@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How many bytes payload and result have together at most: a document has at most 16 MiB.
-const MAX_TEXT: usize = 15 * 1024 * 1024;
+pub(super) const MAX_TEXT: usize = 15 * 1024 * 1024;
 
 /// An execution.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,36 +23,36 @@ pub(in crate::mongodb) struct ExecutionRow {
     #[serde(rename = "_id")]
     pub(in crate::mongodb) id: Uuid,
     #[serde(rename = "p")]
-    plugin: String,
+    pub(super) plugin: String,
     #[serde(rename = "a")]
-    action: String,
+    pub(super) action: String,
     #[serde(rename = "src")]
-    source: String,
+    pub(super) source: String,
     #[serde(rename = "st")]
-    status: String,
+    pub(super) status: String,
     #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
-    user: Option<Uuid>,
+    pub(super) user: Option<Uuid>,
     #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
-    task: Option<Uuid>,
+    pub(super) task: Option<Uuid>,
     #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
-    attempt: Option<i64>,
+    pub(super) attempt: Option<i64>,
     #[serde(rename = "c")]
-    created_at: DateTime,
+    pub(super) created_at: DateTime,
     /// In microseconds.
     #[serde(rename = "d")]
-    duration: i64,
+    pub(super) duration: i64,
     #[serde(rename = "ip", skip_serializing_if = "Option::is_none")]
-    ip_address: Option<String>,
+    pub(super) ip_address: Option<String>,
     #[serde(rename = "ua", skip_serializing_if = "Option::is_none")]
-    user_agent: Option<String>,
+    pub(super) user_agent: Option<String>,
     #[serde(rename = "pl")]
-    payload: String,
+    pub(super) payload: String,
     #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
-    result: Option<String>,
+    pub(super) result: Option<String>,
     #[serde(rename = "ec", skip_serializing_if = "Option::is_none")]
-    error_code: Option<String>,
+    pub(super) error_code: Option<String>,
     #[serde(rename = "em", skip_serializing_if = "Option::is_none")]
-    error_message: Option<String>,
+    pub(super) error_message: Option<String>,
 }
 
 impl ExecutionRow {

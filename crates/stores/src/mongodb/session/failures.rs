@@ -10,18 +10,21 @@ use ::mongodb::{
 use model::{FoldedText, Result, SecurityEvent, SignInFailures, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::mongodb::{
-    MongoStore,
-    collection::ACCOUNTS,
-    column::{id, moment, timestamp, value},
-    contention::Contention,
-    failure::Fault,
-    index::{Indexes, index, partial_index},
-    security::EventRow,
+use crate::{
+    mongodb::{
+        MongoStore,
+        collection::ACCOUNTS,
+        column::{id, moment, timestamp, value},
+        contention::Contention,
+        failure::Fault,
+        index::{Indexes, index, partial_index},
+        security::EventRow,
+    },
+    transfer::SignInFailureRecord,
 };
 
 /// The collection of counts, by folded address.
-const COLLECTION: &str = "sign_in_failure";
+pub(in crate::mongodb) const COLLECTION: &str = "sign_in_failure";
 
 /// How often the events of one count are handed over before the count is left for the next time.
 const MAX_ROUNDS: u32 = 3;
@@ -34,6 +37,35 @@ struct FailureRow {
     last_at: DateTime,
     #[serde(default)]
     events: Vec<ToldRow>,
+}
+
+/// A count that has nothing to tell.
+#[derive(Serialize, Deserialize)]
+pub(in crate::mongodb) struct CountRow {
+    #[serde(rename = "_id")]
+    email: String,
+    count: i64,
+    last_at: DateTime,
+}
+
+impl CountRow {
+    /// The document of a record.
+    pub(in crate::mongodb) fn of_record(record: &SignInFailureRecord) -> Self {
+        Self {
+            email: record.email.clone(),
+            count: i64::from(record.count),
+            last_at: moment(record.last_at),
+        }
+    }
+
+    /// Makes a record of a count.
+    pub(in crate::mongodb) fn into_record(self) -> SignInFailureRecord {
+        SignInFailureRecord {
+            email: self.email,
+            count: u32::try_from(self.count).unwrap_or(u32::MAX),
+            last_at: timestamp(self.last_at),
+        }
+    }
 }
 
 /// An event that is to be kept for an account.
@@ -200,6 +232,20 @@ impl MongoStore {
             self.settle_events(&row.email, &row.events).await?;
         }
         Ok(())
+    }
+
+    /// Tells whether something is left to be done by [`Self::settle_accounts`].
+    pub(in crate::mongodb) async fn has_unsettled_accounts(&self) -> Result<bool, Fault> {
+        let collection = self.connection.collection::<Document>(ACCOUNTS);
+        let asking = collection.find_one(doc! { "forget": { "$gt": "" } }).projection(doc! { "_id": 1 });
+        if self.connection.run(asking).await?.is_some() {
+            return Ok(true);
+        }
+        let collection = self.connection.collection::<Document>(COLLECTION);
+        let telling = collection
+            .find_one(doc! { "events.event.i": { "$exists": true } })
+            .projection(doc! { "_id": 1 });
+        Ok(self.connection.run(telling).await?.is_some())
     }
 
     /// Removes counts whose last failure was before a moment; their events are with their accounts by then.

@@ -23,7 +23,8 @@ pub(super) const COLUMNS: &str = "t.kind, t.status, t.attempt, t.retry_count, t.
     t.scheduled_at, t.unique_key, (SELECT group_concat(d.position || ':' || hex(d.depends_on)) \
     FROM task_dependency d WHERE d.task_id = t.id), CASE t.kind WHEN 2 THEN (SELECT json_array(r.cron, r.timezone, \
     r.catch_up, r.is_paused, r.next_at, r.last_at) FROM recurrence r WHERE r.task_id = t.id) END, t.schedule_id, \
-    CASE t.status WHEN 2 THEN (SELECT e.result FROM execution e WHERE e.id = t.execution_id) END, t.error_code, \
+    CASE t.status WHEN 2 THEN coalesce((SELECT e.result FROM execution e WHERE e.id = t.execution_id), t.result) END, \
+    t.error_code, \
     t.error_message, t.progress, t.started_at, t.finished_at, t.created_at, t.updated_at, t.queue, t.inquiry";
 
 /// How many they are.
