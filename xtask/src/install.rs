@@ -226,28 +226,34 @@ pub(crate) struct PythonClient {
 
 /// Makes sure that the Python client is there, in a virtual environment of its own.
 pub(crate) fn python_client() -> Result<PythonClient> {
-    let folder = tree::target().join("tools").join(PYTHON_CLIENT);
     let pins = tree::root().join("xtask/clients/requirements.txt");
-    let wanted = fs::read_to_string(&pins)?;
+    Ok(PythonClient {
+        program: python_packages(PYTHON_CLIENT, &pins)?.join("bin/python"),
+        script: tree::root().join("xtask/clients/client.py"),
+    })
+}
+
+/// Installs the packages that a file pins into a virtual environment under `target/tools`, unless they are there
+/// already, and returns that environment's folder.
+pub(crate) fn python_packages(name: &str, pins: &Path) -> Result<PathBuf> {
+    let folder = tree::target().join("tools").join(name);
+    let wanted = fs::read_to_string(pins)?;
     let complete = folder.join("complete");
-    let program = folder.join("venv/bin/python");
+    let venv = folder.join("venv");
     if !fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
         fs::create_dir_all(&folder)?;
-        say::line(format!("installing {PYTHON_CLIENT} into {}", folder.display()));
-        if make_venv(&folder.join("venv")).is_err() {
+        say::line(format!("installing {name} into {}", folder.display()));
+        if make_venv(&venv).is_err() {
             apt(&["python3", "python3-venv", "python3-pip"])?;
-            make_venv(&folder.join("venv"))?;
+            make_venv(&venv)?;
         }
-        let mut install = Command::new(&program);
+        let mut install = Command::new(venv.join("bin/python"));
         install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        install.args(["--no-input", "--requirement"]).arg(&pins);
+        install.args(["--no-input", "--requirement"]).arg(pins);
         process::run(&mut install, INSTALL_LIMIT)?;
         fs::write(&complete, wanted)?;
     }
-    Ok(PythonClient {
-        program,
-        script: tree::root().join("xtask/clients/client.py"),
-    })
+    Ok(venv)
 }
 
 /// Installs what a `package.json` names into a folder under `target/tools`, unless that is there already.

@@ -39,6 +39,7 @@ pub(crate) struct Nginx {
     folder: PathBuf,
     address: SocketAddr,
     tls_address: SocketAddr,
+    redirect_address: SocketAddr,
 }
 
 /// Where it listens.
@@ -74,6 +75,7 @@ impl Nginx {
             folder: folder.to_path_buf(),
             address: places.plain,
             tls_address: places.tls,
+            redirect_address: places.redirect,
         };
         nginx.await_connection()?;
         Ok(nginx)
@@ -87,6 +89,11 @@ impl Nginx {
     /// Where it speaks TLS.
     pub(crate) fn tls_address(&self) -> SocketAddr {
         self.tls_address
+    }
+
+    /// Where it sends everyone to TLS.
+    pub(crate) fn redirect_address(&self) -> SocketAddr {
+        self.redirect_address
     }
 
     /// The certificate that it shows, which is its own authority.
