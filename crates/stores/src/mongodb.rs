@@ -11,6 +11,7 @@ mod column;
 mod contention;
 mod paging;
 mod connection;
+mod together;
 mod batcher;
 mod security;
 mod session;
@@ -21,6 +22,7 @@ mod execution;
 mod task;
 mod idempotency;
 mod schema;
+mod transfer;
 mod mark;
 
 use std::time::{Duration, Instant};
@@ -64,6 +66,8 @@ pub struct MongoStore {
     counting: Turns,
     executions: Batcher,
     task_inserts: Batcher,
+    changes: task::GroupedChanges,
+    riders: task::GroupedRiders,
     tasks: task::Tasks,
 }
 
@@ -71,20 +75,31 @@ impl MongoStore {
     /// Reaches the database and brings its indexes up to date.
     ///
     /// # Errors
-    /// `Unavailable`, with what to do: the database can't be reached, refuses the credentials, or is another program's
-    /// or a newer version's.
+    /// `Unavailable`, with what to do: the database can't be reached, refuses the credentials, or is half filled, or is another
+    /// program's or a newer version's.
     pub async fn open(options: &MongoOptions) -> Result<Self> {
-        let connection = Connection::new(options).await?;
-        schema::prepare(&connection).await?;
-        let store = Self {
-            counting: Turns::default(),
-            executions: Batcher::start(connection.raw(execution::COLLECTION), connection.limit()),
-            task_inserts: Batcher::start(connection.raw(collection::TASKS), connection.limit()),
-            tasks: task::Tasks::default(),
-            connection,
-        };
+        let store = Self::open_for_transfer(options).await?;
+        store.require_whole().await?;
         store.settle_accounts(SETTLED_AT_OPENING).await?;
         Ok(store)
+    }
+
+    /// Opens the store as [`Self::open`] does, but one that is half filled too: as one end of a transfer.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_for_transfer(options: &MongoOptions) -> Result<Self> {
+        let connection = Connection::new(options).await?;
+        schema::prepare(&connection).await?;
+        Ok(Self {
+            counting: Turns::default(),
+            executions: Batcher::into(connection.raw(execution::COLLECTION), connection.limit()),
+            task_inserts: Batcher::into(connection.raw(collection::TASKS), connection.limit()),
+            changes: task::GroupedChanges::into(connection.database().clone(), connection.limit()),
+            riders: task::GroupedRiders::out_of(connection.collection(collection::TASKS), connection.limit()),
+            tasks: task::Tasks::default(),
+            connection,
+        })
     }
 }
 
@@ -112,8 +127,10 @@ impl Store for MongoStore {
     }
 
     async fn close(&self) -> Result<()> {
+        self.changes.close().await;
         self.executions.close().await;
         self.task_inserts.close().await;
+        self.riders.close().await;
         Ok(self.connection.close().await?)
     }
 }

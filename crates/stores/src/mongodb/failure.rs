@@ -25,6 +25,16 @@ impl Fault {
         matches!(self, Self::Duplicate(_))
     }
 
+    /// Tells whether the same may work when it is tried again at once: the way to the database failed, or another member
+    /// took over.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Database(error) => to_error(error.clone()).is_retryable(),
+            Self::Refused(error) => error.is_retryable(),
+            Self::Duplicate(_) | Self::TimedOut | Self::Closed => false,
+        }
+    }
+
     /// The same fault for another who waited for the same piece of work.
     pub(super) fn again(&self) -> Self {
         match self {
@@ -78,7 +88,7 @@ pub(super) fn is_duplicate(code: i32) -> bool {
 /// Turns a failure of the database into what the caller is told and what the log shows.
 pub(super) fn to_error(error: DriverError) -> Error {
     if let Some((code, _)) = code_of(&error) {
-        return of_code(code, error);
+        return of_code(code).source(error);
     }
     let is_defect = matches!(
         *error.kind,
@@ -94,30 +104,37 @@ pub(super) fn to_error(error: DriverError) -> Error {
     Error::unavailable("the database can't be reached now; try again").source(error)
 }
 
-fn of_code(code: i32, error: DriverError) -> Error {
+/// What is told of one of several writes that the server refused with this code.
+pub(super) fn of_refusal(code: i32, message: String) -> Fault {
+    if is_duplicate(code) {
+        return Fault::Duplicate(message);
+    }
+    Fault::Refused(of_code(code))
+}
+
+fn of_code(code: i32) -> Error {
     // Limits of time; the rest are grouped by what helps.
     const MAX_TIME_EXPIRED: [i32; 2] = [50, 262];
     const NO_ACCESS: [i32; 3] = [13, 18, 8000];
     const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
     const DEFECTS: [i32; 9] = [2, 9, 14, 26, 40, 52, 56, 72, 121];
     if MAX_TIME_EXPIRED.contains(&code) {
-        return took_too_long().source(error);
+        return took_too_long();
     }
     if NO_ACCESS.contains(&code) {
-        return Error::unavailable("the database refuses this server's credentials").source(error);
+        return Error::unavailable("the database refuses this server's credentials");
     }
     if TOO_LARGE.contains(&code) {
         return Error::new(
             ErrorCode::PayloadTooLarge,
             "this is larger than the store can keep",
-        )
-        .source(error);
+        );
     }
     if DEFECTS.contains(&code) {
-        return Error::bug(error);
+        return Error::bug(format!("the database refuses a command with the code {code}"));
     }
     // A fail-over, a stop, a full disk, a write that no majority has seen: all that a retry can change.
-    Error::unavailable("the database could not do this now; try again").source(error)
+    Error::unavailable("the database could not do this now; try again")
 }
 
 fn took_too_long() -> Error {

@@ -9,6 +9,8 @@ mod row;
 mod branches;
 mod turn;
 mod due;
+mod changes;
+mod riders;
 mod change;
 mod depend;
 mod submit;
@@ -19,6 +21,7 @@ mod listing;
 mod overview;
 mod queue;
 mod recurring;
+mod record;
 
 use ::mongodb::{
     IndexModel,
@@ -32,8 +35,9 @@ use model::{
 };
 use serde_json::{Map, Value};
 
-pub(super) use self::turn::Tasks;
-use self::{depend::Own, row::TaskRow, turn::TURNS};
+pub(super) use self::{changes::GroupedChanges, riders::GroupedRiders, turn::Tasks};
+pub(super) use self::row::TaskRow;
+use self::{depend::Own, turn::TURNS};
 use super::{MongoStore, collection::TASKS};
 
 /// The indexes of the collections of tasks.

@@ -7,9 +7,11 @@ use stores::{SqliteOptions, SqliteStore};
 
 #[cfg(feature = "mongodb")]
 mod mongo;
+#[cfg(feature = "mongodb")]
+mod tap;
 
 #[cfg(feature = "mongodb")]
-pub(crate) use self::mongo::Mongo;
+pub(crate) use self::{mongo::Mongo, tap::Tapped};
 
 /// A place that holds one store; empty when it is opened first.
 pub(crate) trait Engine: Default + Send + Sync {

@@ -7,6 +7,7 @@ use mongodb::{
 };
 
 use super::{
+    changes::ConditionalChange,
     place::Place,
     row::{RESULT, TaskRow, priority_number, status_number},
     turn::Reserved,
@@ -103,15 +104,12 @@ struct Prepared {
 }
 
 impl MongoStore {
-    /// Writes what becomes of a task, if it is still as it was read. Tells whether it was.
+    /// Writes what becomes of a task, if it is still as it was read, together with what becomes of others at this moment.
+    /// Tells whether it was.
     pub(super) async fn change_task(&self, row: &TaskRow, change: Change) -> Result<bool> {
         let prepared = self.prepare(row, change).await?;
-        let tasks = self.connection.collection::<TaskRow>(TASKS);
-        let written = self
-            .connection
-            .run(tasks.update_one(prepared.filter, prepared.update))
-            .await?;
-        let is_written = written.matched_count > 0;
+        let change = ConditionalChange::of(row.id, prepared.filter, prepared.update)?;
+        let is_written = self.changes.have_done(change).await?;
         self.follow_up(row, prepared.reserved, is_written).await;
         Ok(is_written)
     }

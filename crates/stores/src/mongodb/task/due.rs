@@ -26,6 +26,8 @@ pub(super) struct DueRow {
     pub(super) user_id: Option<Uuid>,
     #[serde(rename = "p")]
     pub(super) priority: i32,
+    #[serde(rename = "l", default)]
+    pub(super) plugin: String,
     #[serde(rename = "due")]
     pub(super) due_at: DateTime,
 }
@@ -39,7 +41,7 @@ impl DueRow {
 
 /// The fields of a [`DueRow`].
 pub(super) fn due_fields() -> Document {
-    doc! { "v": 1, "u": 1, "p": 1, "due": 1 }
+    doc! { "v": 1, "u": 1, "p": 1, "l": 1, "due": 1 }
 }
 
 /// The jobs of a priority whose time has come.

@@ -104,7 +104,8 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Takes care of what others left, now and then.
+    /// Takes care of what others left, now and then: of all that was left when this process began, and then of what is
+    /// there at two looks, since most is only on its way.
     pub(super) async fn relay_leftovers(&self) -> Result<()> {
         if !self.tasks.may_look_for_leftovers(Instant::now(), LOOK_EVERY) {
             return Ok(());
@@ -119,8 +120,10 @@ impl MongoStore {
                 .limit(i64::from(AT_ONCE))
                 .projection(doc! { "pl": 0, "d": 0, "r": 0 });
             let rows: Vec<TaskRow> = self.connection.read_all(find).await?;
-            for row in rows {
-                self.relay(&row).await?;
+            let ids = rows.iter().map(|row| row.id).collect();
+            let left = self.tasks.note_riders(field, ids);
+            for row in rows.iter().filter(|row| left.contains(&row.id)) {
+                self.relay(row).await?;
             }
         }
         Ok(())

@@ -5,11 +5,11 @@
 //! How far the turns have come is written with each claim, and believed for a moment once it was read.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
-use model::{Priority, Result, Timestamp};
+use model::{Hold, Priority, Result, Timestamp};
 use mongodb::{
     bson::{Document, Uuid, doc},
     options::{ReturnDocument, WriteConcern},
@@ -22,7 +22,11 @@ use super::{
     row::{TaskRow, priority_number},
 };
 use crate::mongodb::{
-    MongoStore, collection::TASKS, column::timestamp, contention::Contention, failure::Fault,
+    MongoStore,
+    collection::TASKS,
+    column::{id, timestamp},
+    contention::Contention,
+    failure::Fault,
 };
 
 /// The collection of the turns that were handed out.
@@ -30,6 +34,9 @@ pub(super) const TURNS: &str = "task_turns";
 
 /// The collection of the plugins that ever had a task.
 pub(super) const LANES: &str = "task_lanes";
+
+/// How many tasks that were claimed are remembered.
+const MOST_HELD: usize = 4096;
 
 /// How long what was read of the queue is believed. Other processes claim and schedule too: that much later, at most,
 /// it shows in the turns of who comes new.
@@ -42,6 +49,10 @@ pub(in crate::mongodb) struct Tasks {
     due: Mutex<Due>,
     lanes: Mutex<BTreeSet<String>>,
     looked_at: Mutex<Option<Instant>>,
+    /// In which tasks something rode at the last look, by field; none before the first.
+    riders: Mutex<HashMap<&'static str, HashSet<Uuid>>>,
+    /// Tasks that were claimed here, as they were then, without their longest texts.
+    held: Mutex<HashMap<Uuid, TaskRow>>,
     /// Lets one claim at a time through, which counts the tasks that were claimed: claims of one process don't help
     /// each other.
     pub(super) claiming: tokio::sync::Mutex<u8>,
@@ -96,6 +107,25 @@ impl Tasks {
         };
     }
 
+    /// Remembers a task that was claimed, so that its end needn't look at it again.
+    pub(super) fn hold(&self, row: &mut TaskRow) {
+        let (payload, description) = (row.payload.take(), row.description.take());
+        let without_texts = row.clone();
+        (row.payload, row.description) = (payload, description);
+        let mut held = self.held.lock();
+        // Some were lost to others, and their ends never come.
+        if held.len() >= MOST_HELD {
+            held.clear();
+        }
+        held.insert(row.id, without_texts);
+    }
+
+    /// Gives a task as it was when this attempt began, once.
+    pub(super) fn let_go(&self, hold: Hold) -> Option<TaskRow> {
+        let row = self.held.lock().remove(&id(hold.task.as_uuid()))?;
+        Some(row).filter(|row| row.attempt == i64::from(hold.attempt))
+    }
+
     /// Tells whether it is time to look for what others left, and notes that this is done.
     pub(super) fn may_look_for_leftovers(&self, now: Instant, every: Duration) -> bool {
         let mut looked_at = self.looked_at.lock();
@@ -104,6 +134,16 @@ impl Tasks {
             *looked_at = Some(now);
         }
         is_time
+    }
+
+    /// Notes in which tasks something rides, and gives those of them in which it is left: in which something rode at the
+    /// last look too, and all at the first.
+    pub(super) fn note_riders(&self, field: &'static str, seen: HashSet<Uuid>) -> HashSet<Uuid> {
+        let before = self.riders.lock().insert(field, seen.clone());
+        match before {
+            Some(before) => seen.intersection(&before).copied().collect(),
+            None => seen,
+        }
     }
 
     /// Tells whether a plugin is known to have had a task.
@@ -144,6 +184,13 @@ pub(in crate::mongodb) struct TurnRow {
     last: i64,
 }
 
+impl TurnRow {
+    /// The document of a line whose last turn this is.
+    pub(super) const fn new(id: String, priority: i32, last: i64) -> Self {
+        Self { id, priority, last }
+    }
+}
+
 /// Of a task, its turn or when it is due.
 #[derive(Debug, Deserialize)]
 struct Head {
@@ -153,7 +200,8 @@ struct Head {
     due_at: Option<mongodb::bson::DateTime>,
 }
 
-fn line_id(priority: Priority, owner: Option<Uuid>) -> String {
+/// The id of the document of the turns of an owner and priority.
+pub(super) fn line_id(priority: Priority, owner: Option<Uuid>) -> String {
     let priority = priority_number(priority);
     owner.map_or_else(|| format!("{priority}:"), |owner| format!("{priority}:{owner}"))
 }

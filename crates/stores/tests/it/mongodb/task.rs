@@ -1,6 +1,9 @@
 //! Tasks in the shared store: what processes that died leave in it, and several processes at one queue.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ::mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use futures_util::TryStreamExt as _;
@@ -8,10 +11,10 @@ use model::{AttemptEnd, ClaimRequest, ExecutionOutcome, Priority, Store, TaskSta
 use serde_json::json;
 
 use crate::{
-    engine::{Engine as _, Mongo},
+    engine::{Engine as _, Mongo, Tapped},
     make::{
         claim, ending, job, job_after, job_at, job_of, moment, number_of, plugin, recurring, task_id, tool,
-        worker,
+        user_id, worker,
     },
 };
 
@@ -34,6 +37,9 @@ cases![
     g04_a_job_of_a_tick_that_a_process_that_died_was_to_submit_is_submitted_once,
     g04_a_task_is_told_of_an_end_that_no_process_told_it_of,
     a_claim_takes_three_round_trips_however_many_tasks_it_gets,
+    a_claim_of_what_has_become_due_takes_three_round_trips_too,
+    ends_that_come_at_once_take_few_round_trips_however_many_they_are,
+    of_ends_written_together_only_the_one_that_comes_too_late_is_refused,
     a_claim_looks_at_as_many_tasks_as_it_gets_whatever_else_waits,
     numbers_are_read_from_indexes_alone,
     owners_take_turns_whichever_process_they_and_the_workers_are_at,
@@ -86,6 +92,12 @@ async fn profiled(place: &Mongo, work: impl Future<Output = ()>) -> Vec<Document
     let profile = database.collection::<Document>("system.profile");
     let done = profile.find(doc! { "ns": format!("{}.tasks", database.name()) });
     done.await.unwrap().try_collect().await.unwrap()
+}
+
+/// What a claim takes.
+fn a_claim() -> BTreeMap<String, u64> {
+    let commands = ["aggregate", "find", "update"];
+    commands.into_iter().map(|name| (name.to_owned(), 1)).collect()
 }
 
 /// How many of something the server counted in all that it did.
@@ -264,37 +276,94 @@ mod on {
     }
 
     pub(super) async fn a_claim_takes_three_round_trips_however_many_tasks_it_gets(place: Mongo) {
-        let store = place.open().await;
+        let tapped = Tapped::open(&place).await;
+        let store = &tapped.store;
         let tasks =
             (1..=600).map(|number| job_at(Priority::ALL[usize::try_from(number % 4).unwrap()], number));
         store.submit_tasks(tasks.collect()).await.unwrap();
-        assert_eq!(numbers(&store, 1_000, 1).await.len(), 1);
-        let database = place.raw().await;
-        database.run_command(doc! { "profile": 2 }).await.unwrap();
-        assert_eq!(numbers(&store, 1_000, 500).await.len(), 500);
-        database.run_command(doc! { "profile": 0 }).await.unwrap();
-        let profile = database.collection::<Document>("system.profile");
-        // Changes that come in one round trip stand there one by one.
-        let mut counts = Vec::new();
-        for asked in [
-            doc! { "command.aggregate": "tasks" },
-            doc! { "command.find": "tasks" },
-            doc! { "op": { "$in": ["getmore", "insert", "remove"] } },
-        ] {
-            counts.push(profile.count_documents(asked).await.unwrap());
+        assert_eq!(numbers(store, 1_000, 1).await.len(), 1);
+        tapped.take();
+        assert_eq!(numbers(store, 1_000, 500).await.len(), 500);
+        assert_eq!(tapped.take(), a_claim());
+    }
+
+    pub(super) async fn a_claim_of_what_has_become_due_takes_three_round_trips_too(place: Mongo) {
+        let tapped = Tapped::open(&place).await;
+        let store = &tapped.store;
+        let tasks = (1..=400).map(|number| {
+            let mut task = job_at(Priority::ALL[usize::try_from(number % 4).unwrap()], number);
+            task.user_id = Some(user_id(number % 10));
+            task.scheduled_at = Some(moment(5_000));
+            task
+        });
+        store.submit_tasks(tasks.collect()).await.unwrap();
+        assert!(numbers(store, 4_999, 1).await.is_empty());
+        tapped.take();
+        assert_eq!(numbers(store, 6_000, 500).await.len(), 400);
+        assert_eq!(tapped.take(), a_claim());
+    }
+
+    pub(super) async fn ends_that_come_at_once_take_few_round_trips_however_many_they_are(place: Mongo) {
+        const TASKS: u64 = 400;
+        let tapped = Tapped::open(&place).await;
+        let store = &tapped.store;
+        store.submit_tasks((1..=TASKS).map(job).collect()).await.unwrap();
+        let claimed = store.claim_tasks(claim(1_000, 400)).await.unwrap();
+        tapped.take();
+        let ends = claimed.tasks.iter().map(|held| {
+            let (store, hold) = (Arc::clone(store), held.hold());
+            let ending = ending(held, AttemptEnd::Succeeded, 2_000);
+            async move { store.finish_task(hold, &ending).await.unwrap() }
+        });
+        let ended = tokio::task::JoinSet::from_iter(ends).join_all().await;
+        assert!(ended.iter().all(|status| *status == TaskStatus::Completed));
+        store.close().await.unwrap();
+        let took = tapped.take();
+        assert!(
+            took.values().sum::<u64>() < 100,
+            "four for each would be 1,600: {took:?}"
+        );
+        assert_eq!(took.get("find"), None, "what was claimed here is known here");
+        let tasks = tasks(&place).await;
+        let left = tasks.count_documents(doc! { "out": { "$exists": true } });
+        assert_eq!(
+            left.await.unwrap(),
+            0,
+            "every call is in the history, and nowhere else"
+        );
+    }
+
+    pub(super) async fn of_ends_written_together_only_the_one_that_comes_too_late_is_refused(place: Mongo) {
+        let (store, other) = (place.open().await, place.open().await);
+        store.submit_tasks((1..=50).map(job).collect()).await.unwrap();
+        let claimed = store.claim_tasks(claim(1_000, 50)).await.unwrap();
+        for late in [10, 20] {
+            other
+                .cancel_task(task_id(late), None, moment(1_500))
+                .await
+                .unwrap();
         }
-        assert_eq!(counts, [1, 1, 0]);
-        let changes = profile.find(doc! { "op": "update" }).await.unwrap();
-        let changes: Vec<Document> = changes.try_collect().await.unwrap();
-        let is_many = |change: &&Document| {
-            change
-                .get_document("command")
-                .unwrap()
-                .get_bool("multi")
-                .unwrap_or(false)
-        };
-        assert_eq!(changes.iter().filter(is_many).count(), 1);
-        assert!(changes.len() <= 5, "and the turn of each priority: {changes:?}");
+        other
+            .renew_leases(worker(1), &[claimed.tasks[2].hold()], moment(99_000))
+            .await
+            .unwrap();
+        let ends = claimed.tasks.iter().map(|held| {
+            let (store, hold) = (Arc::clone(&store), held.hold());
+            let ending = ending(held, AttemptEnd::Succeeded, 2_000);
+            async move { (number_of(hold.task), store.finish_task(hold, &ending).await) }
+        });
+        let ended = tokio::task::JoinSet::from_iter(ends).join_all().await;
+        let refused: BTreeSet<u64> = ended
+            .iter()
+            .filter(|(_, ended)| ended.is_err())
+            .map(|(number, _)| *number)
+            .collect();
+        assert_eq!(refused, BTreeSet::from([10, 20]));
+        let found = store.find_task(task_id(20), None).await.unwrap().unwrap();
+        assert_eq!(
+            (found.standing.status, found.result),
+            (TaskStatus::Cancelled, None)
+        );
     }
 
     pub(super) async fn owners_take_turns_whichever_process_they_and_the_workers_are_at(place: Mongo) {

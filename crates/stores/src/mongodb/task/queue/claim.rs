@@ -1,7 +1,8 @@
 //! Claiming: giving ready jobs to a worker.
 //!
 //! Three round trips, however many jobs: one look at the heads of all lines, one conditional change of those that were
-//! chosen, and one reading of those that were got. When jobs have become due, they take their turns first.
+//! chosen, and one reading of those that were got. Jobs that have become due are among them when there is room for all;
+//! else they take their turns first, up to 256 and more at once, which costs a few round trips for each owner.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -79,6 +80,7 @@ impl View {
         if seen.queue == Some(Place::Ready.number()) {
             self.ready.push(Candidate {
                 id,
+                owner: seen.user_id,
                 priority: seen.priority,
                 plugin: seen.plugin,
                 turn: seen.turn,
@@ -93,9 +95,48 @@ impl View {
                     version: seen.version,
                     user_id: seen.user_id,
                     priority: seen.priority,
+                    plugin: seen.plugin,
                     due_at,
                 });
             }
+        }
+    }
+}
+
+impl View {
+    /// Tells whether a request takes all of it: then nobody has to wait for another's turn.
+    fn is_taken_by(&self, request: &ClaimRequest) -> bool {
+        let ready = self.ready.iter().map(|job| job.plugin.as_str());
+        let plugins = ready.chain(self.due.iter().map(|job| job.plugin.as_str()));
+        self.ready.len().saturating_add(self.due.len()) <= usize::from(request.limit)
+            && Room::of(request).is_for_all(plugins)
+    }
+
+    /// Lets what is due be claimed along with what is ready, as if it had taken its turns.
+    fn join_due(&mut self) {
+        let mut last: HashMap<(i32, Option<[u8; 16]>), i64> = HashMap::new();
+        let mut present: HashMap<i32, i64> = HashMap::new();
+        let line = |priority: i32, owner: Option<Uuid>| (priority, owner.map(Uuid::bytes));
+        for job in &self.ready {
+            let last = last.entry(line(job.priority, job.owner)).or_insert(job.turn);
+            *last = job.turn.max(*last);
+            let present = present.entry(job.priority).or_insert(job.turn);
+            *present = job.turn.min(*present);
+        }
+        for job in self.due.drain(..) {
+            let present = present.get(&job.priority).copied().unwrap_or_default();
+            let last = last.entry(line(job.priority, job.user_id));
+            let turn = *last
+                .and_modify(|last| *last = last.saturating_add(1))
+                .or_insert(present);
+            self.ready.push(Candidate {
+                id: job.id,
+                owner: job.user_id,
+                priority: job.priority,
+                plugin: job.plugin,
+                turn,
+                ready_at: Some(job.due_at),
+            });
         }
     }
 }
@@ -129,11 +170,14 @@ impl MongoStore {
         let mut has_promoted_all = true;
         let mut has_promoted = false;
         loop {
-            let view = self.look(request, limit).await?;
+            let mut view = self.look(request, limit).await?;
             let known = self.tasks.lanes();
             if view.lanes.iter().any(|lane| !known.contains(lane)) {
                 view.lanes.iter().for_each(|lane| self.tasks.note_lane(lane));
                 continue;
+            }
+            if view.is_taken_by(request) {
+                view.join_due();
             }
             if view.due.is_empty() || has_promoted {
                 let first_due = view.due.iter().map(DueRow::due).min();
@@ -166,7 +210,8 @@ impl MongoStore {
         }
         let ids: Vec<Uuid> = picks.iter().map(|pick| pick.id).collect();
         let token = ObjectId::new();
-        let filter = doc! { "_id": { "$in": &ids }, "q": Place::Ready.number() };
+        let due = doc! { "q": Place::Scheduled.number(), "due": { "$lte": moment(request.now) } };
+        let filter = doc! { "_id": { "$in": &ids }, "$or": [{ "q": Place::Ready.number() }, due] };
         // It has been due once, by a clock that was ahead of this one.
         let now = doc! { "$max": [moment(request.now), "$due"] };
         let update = vec![
@@ -179,6 +224,7 @@ impl MongoStore {
                 "lu": moment(request.lease_until),
                 "sa": now.clone(),
                 "ua": now,
+                "ra": { "$ifNull": ["$ra", "$due"] },
                 "ct": token,
             } },
             doc! { "$unset": ["n", "pg"] },
@@ -194,10 +240,11 @@ impl MongoStore {
         let mut got: HashMap<Uuid, TaskRow> = got.into_iter().map(|row| (row.id, row)).collect();
         let mut claimed = Vec::with_capacity(got.len());
         for pick in picks {
-            let Some(row) = got.remove(&pick.id) else {
+            let Some(mut row) = got.remove(&pick.id) else {
                 continue;
             };
             self.tasks.pass(row.urgency()?, pick.turn);
+            self.tasks.hold(&mut row);
             claimed.extend(read_claimed(row));
         }
         Ok(claimed)

@@ -6,7 +6,7 @@ use model::{
     AttemptEnd, Error, ErrorCode, Execution, ExecutionOutcome, Failure, Hold, Progress, Result, TaskEnding,
     TaskEvent, TaskStatus, Timestamp, WorkerId,
 };
-use mongodb::bson::{Bson, Document, Uuid, doc};
+use mongodb::bson::{Document, Uuid, doc};
 use serde::Deserialize;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         column::{id, moment},
         contention::Contention,
         execution::ExecutionRow,
-        task::{change::Change, depend::Own, place::Place, row::TaskRow},
+        task::{change::Change, depend::Own, place::Place, riders::Rider, row::TaskRow},
     },
 };
 
@@ -87,8 +87,16 @@ impl MongoStore {
             owner: None,
         };
         let mut contention = Contention::default();
+        let mut remembered = self.tasks.let_go(hold);
         loop {
-            let Some(row) = self.find_placed(own).await? else {
+            // As it was when the attempt began. Was it changed since, then that shows when its end is written.
+            let known = remembered.take();
+            let was_known = known.is_some();
+            let found = match known {
+                Some(row) => Some(row),
+                None => self.find_placed(own).await?,
+            };
+            let Some(row) = found else {
                 return Err(late());
             };
             let standing = row.standing()?.after(TaskEvent::Ended {
@@ -106,20 +114,23 @@ impl MongoStore {
                 }
                 return Ok(standing.status);
             }
-            contention.again().await?;
+            if !was_known {
+                contention.again().await?;
+            }
         }
     }
 
     /// Brings the call that rides in a task into the history. That the attempt ended is durable: what fails here is done
     /// later.
     pub(super) async fn relay_call(&self, hold: Hold, execution: &Execution) {
-        let relayed = async {
-            self.settle_execution(execution).await?;
-            let call = Bson::from(id(execution.id.as_uuid()));
-            self.forget_rider(hold.task, "out", ("$$this._id", call)).await
-        };
-        if let Err(error) = relayed.await {
-            tracing::warn!(%error, task = %hold.task, "a call comes into the history later");
+        match self.settle_execution(execution).await {
+            Ok(()) => self.riders.leave(Rider {
+                task: id(hold.task.as_uuid()),
+                call: id(execution.id.as_uuid()),
+            }),
+            Err(error) => {
+                tracing::warn!(%error, task = %hold.task, "a call comes into the history later");
+            }
         }
     }
 

@@ -17,6 +17,7 @@ const LONG: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) id: Uuid,
+    pub(super) owner: Option<Uuid>,
     pub(super) priority: i32,
     pub(super) plugin: String,
     pub(super) turn: i64,
@@ -36,6 +37,17 @@ impl<'a> Room<'a> {
     /// How many more jobs of a plugin can be claimed; any number when `None`.
     pub(super) fn left(&self, plugin: &str) -> Option<u16> {
         self.0.get(plugin).copied()
+    }
+
+    /// Tells whether there is room for one of each of these plugins, as often as they are named.
+    pub(super) fn is_for_all<'b>(&self, plugins: impl Iterator<Item = &'b str>) -> bool {
+        let mut counts: HashMap<&str, u16> = HashMap::new();
+        for plugin in plugins {
+            let count = counts.entry(plugin).or_default();
+            *count = count.saturating_add(1);
+        }
+        let fits = |(plugin, count): (&&str, &u16)| self.left(plugin).is_none_or(|left| *count <= left);
+        counts.iter().all(fits)
     }
 
     fn is_open(&self, plugin: &str) -> bool {
