@@ -12,6 +12,7 @@ use crate::nginx::Nginx;
 use crate::request::Request;
 use crate::services::{Redis, ReplicaSet};
 use crate::subject::{Setup, Subject, free_address, random_secret};
+use crate::{install, services};
 
 /// The name of the database.
 const DATABASE: &str = "cluster";
@@ -57,6 +58,15 @@ struct Member {
     folder: PathBuf,
     subject: Option<Subject>,
     slowest_start: Duration,
+}
+
+/// Gets the programs of all parts but the server.
+///
+/// # Errors
+/// Fails when one can't be had.
+pub(crate) fn get() -> Result<()> {
+    services::get()?;
+    install::nginx().map(drop)
 }
 
 impl Cluster {

@@ -33,6 +33,16 @@ pub(crate) struct Wanted {
     redis_url: Option<String>,
 }
 
+impl Wanted {
+    /// Servers that are started here whatever runs already.
+    pub(crate) fn anew(replica_set: bool) -> Self {
+        Self {
+            replica_set,
+            ..Self::default()
+        }
+    }
+}
+
 /// What the services command is told.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Settings {
@@ -114,6 +124,16 @@ impl Drop for Services {
         // Only test data, in the folder of build products.
         std::fs::remove_dir_all(&self.folder).ok();
     }
+}
+
+/// Gets the programs of MongoDB and Redis.
+///
+/// # Errors
+/// Fails when one can't be had.
+pub(crate) fn get() -> Result<()> {
+    mongod::program()?;
+    redis::program()?;
+    Ok(())
 }
 
 /// Starts the services, runs the command beside them or waits to be told to end, and ends them.

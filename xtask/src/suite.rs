@@ -4,14 +4,16 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
 
 use crate::chaos::Chaos;
 use crate::clients::Clients;
 use crate::conformance::Conformance;
+use crate::deploy::Deploy;
 use crate::fuzz_api::FuzzApi;
 use crate::services::{Services, Wanted};
-use crate::{chaos, clients, conformance, fuzz_api, install, process, say, spoken};
+use crate::{chaos, clients, cluster, conformance, deploy, fuzz_api, install, process, say, spoken, tree};
 
 /// What the test command is told.
 #[derive(clap::Args, Debug)]
@@ -22,6 +24,9 @@ pub(crate) struct Test {
     /// Run every test even after one has failed, and treat a missing tool as a failure (set in CI)
     #[arg(long, env = "CI", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     ci: bool,
+    /// Run the contract suites and the server's tests on every store with every backplane, and nothing else
+    #[arg(long)]
+    matrix: bool,
     #[command(flatten)]
     services: Wanted,
     #[command(flatten)]
@@ -33,6 +38,30 @@ const SIMULATIONS: &str = "80";
 
 /// How long all tests, with their compilation, may take.
 const TESTS_LIMIT: Duration = Duration::from_secs(3600);
+
+/// What a server of the tests stands on, in the words of the variables that say it to them.
+#[derive(Clone, Copy)]
+struct Ground {
+    store: &'static str,
+    backplane: &'static str,
+}
+
+/// The first of two that the server's tests always run on; the other is the one of the workspace's tests.
+const SHARED: Ground = Ground {
+    store: "mongodb",
+    backplane: "redis",
+};
+
+/// Modules of the server's tests in which no store and no backplane is met, or only the files of the embedded one.
+const WITHOUT_GROUND: [&str; 7] = [
+    "config",
+    "crash",
+    "docs",
+    "endurance",
+    "mcp::docs",
+    "readme",
+    "scale",
+];
 
 /// How many tests passed and failed, counted from what the test programs print.
 #[derive(Default)]
@@ -48,7 +77,11 @@ struct Tally {
 /// Fails at the first section that fails, and names it.
 pub(crate) fn run(settings: &Test) -> Result<()> {
     let tally = Tally::default();
-    let outcome = sections(settings, &tally);
+    let outcome = if settings.matrix {
+        matrix(settings, &tally)
+    } else {
+        sections(settings, &tally)
+    };
     let (passed, failed) = (
         tally.passed.load(Ordering::Relaxed),
         tally.failed.load(Ordering::Relaxed),
@@ -67,7 +100,11 @@ fn sections(settings: &Test, tally: &Tally) -> Result<()> {
         counted(cargo(settings, &["test", "--doc", "--workspace"]), tally)
     })?;
     section("commands in documents", spoken::run)?;
+    section("deployment", || deploy::run(&Deploy::default()))?;
     section("chaos", || chaos::run(&Chaos::small()))?;
+    if can_be_had(settings, "MongoDB, Redis and nginx", cluster::get)? {
+        section("chaos on a shared store", || chaos::run(&Chaos::small_shared()))?;
+    }
     if can_be_had(settings, "the conformance suite", || {
         install::conformance().map(drop)
     })? {
@@ -106,22 +143,128 @@ fn section(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Runs them beside a MongoDB and a Redis server; without these, what needs them says that it is skipped.
+/// Runs them beside a MongoDB and a Redis server, and those of the server once more on both; without these, what needs
+/// them says that it is skipped.
 fn tests(settings: &Test, tally: &Tally) -> Result<()> {
     let mut services = None;
     can_be_had(settings, "MongoDB and Redis", || {
         services = Some(Services::start(&settings.services)?);
         Ok(())
     })?;
-    let mut command = test_command(settings);
+    let mut command = test_command(settings, &Choice::Everything);
     command.env("SIMULATIONS", SIMULATIONS);
-    if let Some(services) = &services {
-        command.envs(services.variables.iter().cloned());
+    let Some(services) = &services else {
+        return counted(command, tally);
+    };
+    command.envs(services.variables.iter().cloned());
+    counted(command, tally)?;
+    say::section("the server on MongoDB and Redis");
+    on_ground(settings, tally, services, SHARED)
+}
+
+/// Runs the contract suites of stores and backplanes, and the server's tests, on every combination of them.
+fn matrix(settings: &Test, tally: &Tally) -> Result<()> {
+    let stores: [(&str, &[&str]); 2] = [
+        ("a MongoDB server", &["sqlite", "mongodb"]),
+        ("a MongoDB replica set", &["mongodb"]),
+    ];
+    for (name, stores) in stores {
+        let wanted = Wanted::anew(name.ends_with("set"));
+        let services = Services::start(&wanted)?;
+        section(&format!("contracts, beside {name}"), || {
+            let mut command = test_command(settings, &Choice::Contracts);
+            command.envs(services.variables.iter().cloned());
+            counted(command, tally)
+        })?;
+        for &store in stores {
+            for backplane in ["local", "redis"] {
+                let ground = Ground { store, backplane };
+                section(
+                    &format!("the server on {store} and {backplane}, beside {name}"),
+                    || on_ground(settings, tally, &services, ground),
+                )?;
+            }
+        }
     }
+    Ok(())
+}
+
+/// Runs those tests of the server that meet a store or a backplane.
+fn on_ground(settings: &Test, tally: &Tally, services: &Services, ground: Ground) -> Result<()> {
+    let mut command = if process::is_installed("cargo-nextest") {
+        test_command(settings, &Choice::Server)
+    } else {
+        server_tests(settings)?
+    };
+    command.envs(services.variables.iter().cloned());
+    command.env("TEST_STORE", ground.store);
+    command.env("TEST_BACKPLANE", ground.backplane);
     counted(command, tally)
 }
 
-fn test_command(settings: &Test) -> Command {
+/// The tests of the server as the program that they are: cargo would build other libraries for one package alone.
+fn server_tests(settings: &Test) -> Result<Command> {
+    let words = [
+        "test",
+        "--workspace",
+        "--tests",
+        "--no-run",
+        "--message-format",
+        "json",
+    ];
+    let built = process::read(&mut cargo(settings, &words), TESTS_LIMIT)?;
+    let program = built
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message.pointer("/target/name") == Some(&json!("it")))
+        .filter(|message| {
+            let manifest = message.pointer("/manifest_path").and_then(Value::as_str);
+            manifest.is_some_and(|path| path.ends_with("crates/server/Cargo.toml"))
+        })
+        .find_map(|message| Some(message.pointer("/executable")?.as_str()?.to_owned()));
+    let mut command = Command::new(program.context("the tests of the server were not built")?);
+    command.current_dir(tree::root().join("crates/server"));
+    for module in WITHOUT_GROUND {
+        command.args(["--skip", &format!("{module}::")]);
+    }
+    Ok(command)
+}
+
+/// Which tests are run.
+enum Choice {
+    Everything,
+    /// What every store and every backplane must do.
+    Contracts,
+    /// The server's tests that meet either.
+    Server,
+}
+
+impl Choice {
+    /// In the language of nextest.
+    fn filter(&self) -> Option<String> {
+        match self {
+            Self::Everything => None,
+            Self::Contracts => Some("package(stores) | package(backplane)".to_owned()),
+            Self::Server => {
+                let modules = WITHOUT_GROUND.join("|");
+                Some(format!(
+                    "package(mcp-server) & kind(test) - test(/^({modules})::/)"
+                ))
+            }
+        }
+    }
+
+    /// The packages, in the words of cargo.
+    fn packages(&self) -> &'static [&'static str] {
+        match self {
+            Self::Everything => &["--workspace"],
+            Self::Contracts => &["-p", "stores", "-p", "backplane"],
+            Self::Server => &["-p", "mcp-server"],
+        }
+    }
+}
+
+fn test_command(settings: &Test, choice: &Choice) -> Command {
     if process::is_installed("cargo-nextest") {
         let profile = if settings.ci { "ci" } else { "default" };
         let words = [
@@ -133,9 +276,16 @@ fn test_command(settings: &Test) -> Command {
             "--color",
             "never",
         ];
-        return cargo(settings, &words);
+        let mut command = cargo(settings, &words);
+        if let Some(filter) = choice.filter() {
+            command.args(["-E", &filter]);
+        }
+        return command;
     }
-    let mut command = cargo(settings, &["test", "--workspace", "--lib", "--bins", "--tests"]);
+    let mut command = cargo(settings, &["test"]);
+    command
+        .args(choice.packages())
+        .args(["--lib", "--bins", "--tests"]);
     if settings.ci {
         command.arg("--no-fail-fast");
     }

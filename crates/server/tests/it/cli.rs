@@ -191,7 +191,7 @@ fn a_password_set_at_the_command_line_replaces_the_old_one() {
 
 #[test]
 fn g08_admin_commands_say_that_a_server_runs() {
-    let place = Place::new();
+    let place = Place::embedded();
     let _server = place.start(&[]);
     let ended = create_admin(&place, "correct horse battery");
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));

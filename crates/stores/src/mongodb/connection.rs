@@ -79,10 +79,21 @@ impl Connection {
     where
         W: IntoFuture<Output = DriverResult<T>, IntoFuture: Send> + Send,
     {
+        self.run_within(self.limit, work).await
+    }
+
+    /// Waits for an operation that may take longer than others.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(super) async fn run_within<T, W>(&self, limit: Duration, work: W) -> Result<T, Fault>
+    where
+        W: IntoFuture<Output = DriverResult<T>, IntoFuture: Send> + Send,
+    {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Fault::Closed);
         }
-        match timeout(self.limit, work.into_future()).await {
+        match timeout(limit, work.into_future()).await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Fault::TimedOut),
         }

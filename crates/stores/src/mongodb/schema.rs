@@ -1,5 +1,7 @@
 //! The collections' indexes, and the version of all of it.
 
+use std::time::Duration;
+
 use ::mongodb::{
     Database,
     bson::{Document, doc},
@@ -16,6 +18,9 @@ const VERSION: i32 = 1;
 
 /// Where the version stands.
 pub(super) const META: &str = "meta";
+
+/// How long a new index of a collection may take, with the entries of years in it.
+const INDEX_LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct SchemaRow {
@@ -40,7 +45,7 @@ pub(super) async fn prepare(connection: &Connection) -> Result<()> {
     for (collection, indexes) in all_indexes() {
         let collection = database.collection::<Document>(collection);
         let making = collection.create_indexes(indexes);
-        connection.run(making).await?;
+        connection.run_within(INDEX_LIMIT, making).await?;
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ fn what_is_no_json_is_answered_and_the_next_line_is_served() {
 
 #[test]
 fn it_does_not_start_without_a_good_key_or_beside_a_server_and_says_so_on_standard_error() {
-    let place = Place::new();
+    let place = Place::embedded();
     let told = |finished: Finished, word: &str| {
         assert_eq!(
             (finished.code, finished.stdout.as_str()),
