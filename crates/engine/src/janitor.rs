@@ -11,7 +11,9 @@ use std::{
 use async_trait::async_trait;
 use model::Result;
 
-use crate::{pace::Duty, parts::Engine, schedule::FireSchedules, throttle::FORGOTTEN_AFTER};
+use crate::{
+    listen::ReadAccessChanges, pace::Duty, parts::Engine, schedule::FireSchedules, throttle::FORGOTTEN_AFTER,
+};
 
 /// How many rows one write takes away, so that other writes needn't wait long behind it.
 const BATCH: u32 = 500;
@@ -29,17 +31,28 @@ impl Engine {
     /// Everything that must be done again and again.
     #[must_use]
     pub fn duties(&self) -> Vec<Arc<dyn Duty>> {
-        vec![
+        let shared: [Arc<dyn Duty>; 5] = [
             Arc::new(CloseInterrupted {
                 engine: self.clone(),
                 has_cleared_past: AtomicBool::new(false),
             }),
-            Arc::new(WriteKeyUsage(self.clone())),
             Arc::new(RemoveExpired(self.clone())),
             Arc::new(RemoveFinishedTasks(self.clone())),
             Arc::new(SettleDependents(self.clone())),
             Arc::new(FireSchedules::new(self.clone())),
-        ]
+        ];
+        self.own_duties().into_iter().chain(shared).collect()
+    }
+
+    /// What each process must do again and again for itself; the rest of [`Self::duties`] one of all the processes on
+    /// a store could do for the others.
+    #[must_use]
+    pub fn own_duties(&self) -> Vec<Arc<dyn Duty>> {
+        let mut duties: Vec<Arc<dyn Duty>> = vec![Arc::new(WriteKeyUsage(self.clone()))];
+        if self.parts.store.is_shared() {
+            duties.push(Arc::new(ReadAccessChanges::new(self.clone())));
+        }
+        duties
     }
 }
 

@@ -36,6 +36,7 @@ mod schedule;
 mod task;
 mod health;
 mod backlog;
+mod listen;
 mod janitor;
 
 pub use backlog::Backlog;

@@ -28,7 +28,7 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Counts requests.
     pub limiter: Arc<dyn RateLimiter>,
-    /// Tells the other processes.
+    /// Tells the other processes; only used with a store that they use too.
     pub bus: Arc<dyn Bus>,
     /// Every kind of plugin.
     pub runtimes: Vec<Arc<dyn Runtime>>,
@@ -120,6 +120,8 @@ pub(crate) struct Parts {
     pub(crate) pulse: Pulse,
     /// What verbs and the worker tell each other about tasks.
     pub(crate) queue: QueueHandle,
+    /// Tells other processes; `None` on a store that belongs to this one alone.
+    pub(crate) bus: Option<Arc<dyn Bus>>,
     /// When this engine was put together: what the history holds as running from before is interrupted.
     pub(crate) started_at: Timestamp,
     /// Work that must outlive a dropped future; closing the engine waits for it.
@@ -135,6 +137,8 @@ impl Engine {
         settings.require_usable()?;
         let sealing = SealingRoot::new(&settings.sealing_secret);
         let tasks = TaskTracker::new();
+        let is_shared = ports.store.is_shared();
+        let bus = is_shared.then(|| Arc::clone(&ports.bus));
         let parts = Parts {
             cursors: Cursors::new(&sealing, Arc::clone(&ports.entropy))?,
             setup: sealing.derive("setup", b"")?,
@@ -143,12 +147,13 @@ impl Engine {
             refresh_tokens: settings.tokens(TokenUse::Refresh),
             admin_key: settings.admin_key_digest(),
             admin: Arc::new(Principal::admin_key()),
-            accepted: AcceptedCredentials::new(),
+            accepted: AcceptedCredentials::new(is_shared),
             key_uses: KeyUses::default(),
             key_uses_turn: Mutex::new(()),
             plugins: Registry::new(&ports.runtimes)?,
             pulse: Pulse::default(),
-            queue: QueueHandle::default(),
+            queue: QueueHandle::new(bus.clone()),
+            bus,
             started_at: ports.clock.now(),
             tasks,
             anonymous_quota: settings.anonymous_quota,

@@ -1,14 +1,19 @@
 //! Who asks: from a presented credential to a principal.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use model::{
-    Credential, Error, ErrorCode, KeyPrefix, Observation, Principal, Result, Scopes, Session, Subject,
-    Timestamp, User, UserId,
+    Credential, Error, ErrorCode, KeyPrefix, Notice, Observation, Principal, Result, Scopes, Session,
+    Subject, Timestamp, User, UserId,
 };
 
 use crate::{
     accepted::Accepted,
+    pace::pause,
     parts::Engine,
     seal::{is_equal, sha256},
     token::{self, MAX_TOKEN_BYTES},
@@ -25,6 +30,13 @@ pub enum Presented<'a> {
 
 /// How many characters a key has after its prefix and an underscore: 32 random bytes in base64url.
 const KEY_SECRET_CHARS: usize = 43;
+
+/// How long other processes are tried to be told of a change that took place. No longer than a fail-over of the store
+/// mostly takes, since somebody waits for it.
+const NOTING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The wait before telling them again; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Finds out who presented a credential, and counts the use of a key.
@@ -62,22 +74,68 @@ impl Engine {
     }
 
     /// Does a change to what an account's credentials are worth, to its end even when the caller goes away, and
-    /// makes it count from the next request on.
+    /// makes it count from the next request on; on other processes from a second later on at the latest.
     ///
     /// # Errors
-    /// Those of the change. When it isn't known whether it took place, it is taken to have.
+    /// Those of the change. When it isn't known whether it took place, it is taken to have. `Unavailable` also when it
+    /// took place, and the other processes could not be told: then it counts there after 30 s at the latest, or once it
+    /// is repeated.
     pub(crate) async fn change_standing<T: Send + 'static>(
         &self,
         user_id: UserId,
         change: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let parts = Arc::clone(&self.parts);
+        self.change_standing_if(user_id, change, |_| true).await
+    }
+
+    /// As [`Self::change_standing`], but other processes are told only when `lessens` says of the outcome that
+    /// something is worth less than before.
+    pub(crate) async fn change_standing_if<T: Send + 'static>(
+        &self,
+        user_id: UserId,
+        change: impl Future<Output = Result<T>> + Send + 'static,
+        lessens: fn(&T) -> bool,
+    ) -> Result<T> {
+        let engine = self.clone();
         let work = self.parts.tasks.spawn(async move {
             let changed = change.await;
-            parts.accepted.forget(user_id);
-            changed
+            engine.parts.accepted.forget(user_id);
+            let is_to_be_told = match &changed {
+                Ok(outcome) => lessens(outcome),
+                // It may have taken place.
+                Err(error) => error.is_retryable(),
+            };
+            let told = if is_to_be_told {
+                engine.tell_of_access(user_id).await
+            } else {
+                Ok(())
+            };
+            changed.and_then(|outcome| told.map(|()| outcome))
         });
         work.await.map_err(Error::bug)?
+    }
+
+    /// Tells the other processes that an account's credentials are worth something else: notes it where they look, and
+    /// nudges them.
+    async fn tell_of_access(&self, user: UserId) -> Result<()> {
+        let parts = &self.parts;
+        let Some(bus) = &parts.bus else {
+            return Ok(());
+        };
+        bus.announce(Notice::AccessChanged { user });
+        let begun = Instant::now();
+        let mut wait = FIRST_WAIT;
+        while let Err(error) = parts.store.note_access_change(user).await {
+            if !error.is_retryable() || begun.elapsed() > NOTING_PATIENCE {
+                let cause = std::error::Error::source(&error);
+                tracing::warn!(%user, %error, cause, "other processes could not be told of a change of access; it counts there within 30 s");
+                let message = "this was done, but other processes may not know of it for 30 seconds; repeat it to be sure";
+                return Err(Error::unavailable(message).source(error));
+            }
+            pause(wait).await;
+            wait *= 2;
+        }
+        Ok(())
     }
 
     /// On whose behalf a task is done: its owner with all that the account may, as of now.

@@ -1,5 +1,5 @@
-//! What verbs and the worker of one process tell each other about tasks. Losing any of it makes things slower,
-//! never wrong: the store knows all that matters.
+//! What verbs and the worker of one process tell each other about tasks, and other processes. Losing any of it makes
+//! things slower, never wrong: the store knows all that matters.
 
 mod awaited;
 mod crew;
@@ -8,7 +8,7 @@ mod waiter;
 
 use std::{future::poll_fn, pin::pin, sync::Arc};
 
-use model::{Hold, TaskId, WorkerId};
+use model::{Bus, Hold, Notice, TaskId, WorkerId};
 use tokio::sync::{Notify, futures::Notified};
 use tokio_util::sync::CancellationToken;
 
@@ -41,13 +41,76 @@ struct Wires {
     crew: Crew,
     /// Cancelled when this process begins no more tasks.
     stopping: CancellationToken,
+    /// Tells other processes, where there are any.
+    bus: Option<Arc<dyn Bus>>,
 }
 
 impl QueueHandle {
+    /// Tells other processes as well, if there are any.
+    pub(crate) fn new(bus: Option<Arc<dyn Bus>>) -> Self {
+        Self(Arc::new(Wires {
+            bus,
+            ..Wires::default()
+        }))
+    }
+
+    /// Wakes those here who wait for what another process tells. It isn't told again.
+    pub(crate) fn hear(&self, notice: &Notice) {
+        match notice {
+            Notice::WorkReady => self.0.work.notify_one(),
+            Notice::TaskChanged { task } => self.0.watchers.wake(*task),
+            Notice::TaskAsks { task } => self.wake_all_of(*task),
+            Notice::TaskEnded { task } => self.note_end(*task),
+            Notice::AttemptStopped { task, attempt } => self.0.running.stop(Hold {
+                task: *task,
+                attempt: *attempt,
+            }),
+            // Others understand these.
+            Notice::AccessChanged { .. } | Notice::Message { .. } | _ => {}
+        }
+    }
+
+    /// Wakes everyone here, since another process told something that wasn't heard.
+    pub(crate) fn hear_missed(&self) {
+        self.0.work.notify_one();
+        self.0.waiters.wake_all();
+        self.0.watchers.wake_all();
+        self.want_settling();
+    }
+
+    fn tell(&self, notice: Notice) {
+        if let Some(bus) = &self.0.bus {
+            bus.announce(notice);
+        }
+    }
+
+    /// Lets other processes look for something to claim.
+    pub(crate) fn offer_work(&self) {
+        self.tell(Notice::WorkReady);
+    }
+
+    fn wake_all_of(&self, task: TaskId) {
+        self.0.waiters.wake(task);
+        self.0.watchers.wake(task);
+    }
+
+    fn note_end(&self, task: TaskId) {
+        self.wake_all_of(task);
+        if self.0.awaited.take(task) {
+            self.want_settling();
+        }
+    }
+
     /// Lets the worker look for something to claim. To be called twice by whoever makes a job ready: right when the
     /// write is sent (see [`once_sent`]), so that the claim becomes durable together with it, and when it is durable.
+    ///
+    /// Other processes are told only when the worker here has no slot free: else all of them would ask the store for
+    /// what one of them takes. When it turns out to be more than fits in here, [`Self::offer_work`] follows.
     pub(crate) fn nudge(&self) {
         self.0.work.notify_one();
+        if self.0.bus.is_some() && !self.0.crew.has_free_slot() {
+            self.offer_work();
+        }
     }
 
     /// Waits for the next nudge; one that came since the last wait counts.
@@ -80,6 +143,7 @@ impl QueueHandle {
     /// before it that runs here, since it hasn't heard yet that it was superseded, is stopped too.
     pub(crate) fn stop_attempt(&self, task: TaskId, attempt: u32) {
         self.0.running.stop(Hold { task, attempt });
+        self.tell(Notice::AttemptStopped { task, attempt });
     }
 
     /// Stops every attempt of a worker, and those that it is about to begin, since the server stops.
@@ -117,12 +181,13 @@ impl QueueHandle {
     /// Wakes those who watch a task that has changed and hasn't ended. To be called once that is durable.
     pub(crate) fn announce_change(&self, task: TaskId) {
         self.0.watchers.wake(task);
+        self.tell(Notice::TaskChanged { task });
     }
 
     /// Wakes those who wait for a task that waits for answers itself now. To be called once that is durable.
     pub(crate) fn announce_question(&self, task: TaskId) {
-        self.0.waiters.wake(task);
-        self.0.watchers.wake(task);
+        self.wake_all_of(task);
+        self.tell(Notice::TaskAsks { task });
     }
 
     /// Notes that a task is about to be kept that depends on these.
@@ -133,19 +198,16 @@ impl QueueHandle {
     /// Wakes those who wait for a task that has come into a final state, and whoever tells the tasks that depend
     /// on it, if it is known here that there are any. To be called once that is durable.
     pub(crate) fn announce_end(&self, task: TaskId) {
-        self.0.waiters.wake(task);
-        self.0.watchers.wake(task);
-        if self.0.awaited.take(task) {
-            self.want_settling();
-        }
+        self.note_end(task);
+        self.tell(Notice::TaskEnded { task });
     }
 
     /// Wakes those who wait for tasks that ended since one on which they depend did; those that depend on these in
     /// turn are told already, or by whoever calls this.
     pub(crate) fn announce_cancelled(&self, tasks: &[TaskId]) {
         for task in tasks {
-            self.0.waiters.wake(*task);
-            self.0.watchers.wake(*task);
+            self.wake_all_of(*task);
+            self.tell(Notice::TaskEnded { task: *task });
         }
     }
 

@@ -140,11 +140,10 @@ impl Engine {
         event: SecurityEvent,
     ) -> Result<Rotation> {
         let store = Arc::clone(&self.parts.store);
-        self.change_standing(
-            user_id,
-            async move { store.rotate_session(&renewal, &event).await },
-        )
-        .await
+        // A renewal takes nothing away; that it fails for want of a word to others would cost the session.
+        let ends_session = |rotation: &Rotation| matches!(rotation, Rotation::Reused);
+        let rotating = async move { store.rotate_session(&renewal, &event).await };
+        self.change_standing_if(user_id, rotating, ends_session).await
     }
 
     async fn open_account(&self, attempt: &SignIn, client: &Client) -> Result<SignedIn> {
@@ -180,13 +179,9 @@ impl Engine {
             expires_at: self.parts.refresh_tokens.expiry(now),
         };
         let (store, checked) = (Arc::clone(&self.parts.store), checked.clone());
-        // The oldest session may end for it.
-        let is_open = self
-            .change_standing(
-                user.id,
-                async move { store.open_session(&session, &checked).await },
-            )
-            .await?;
+        // The oldest of a hundred sessions may end for it: here at once, on other processes half a minute later.
+        let opening = async move { store.open_session(&session, &checked).await };
+        let is_open = self.change_standing_if(user.id, opening, |_| false).await?;
         let user = User {
             last_login: Some(now),
             ..user

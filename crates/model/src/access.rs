@@ -2,15 +2,13 @@
 
 use async_trait::async_trait;
 
-use crate::{error::Result, id::UserId, time::Timestamp};
+use crate::{error::Result, id::UserId};
 
 /// Up to where the changes of access were read; made by the store that gave it, and meant for no other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessMark {
-    /// The latest change that was seen, by the store's clock; `None` before the first reading.
-    pub at: Option<Timestamp>,
-    /// What was seen so shortly before that a later reading finds it again.
-    pub seen: Vec<(UserId, Timestamp)>,
+    /// What names the last change that was seen; `None` before the first reading.
+    pub last: Option<String>,
 }
 
 /// Changes of access that were found.
@@ -30,7 +28,7 @@ pub struct AccessChanges {
 #[async_trait]
 pub trait AccessLog: Send + Sync {
     /// Notes that what an account's credentials are worth has changed. To be called once the change is durable and before
-    /// it is acknowledged to whoever asked for it. Atomic and safe to repeat; the entry is kept for an hour at least.
+    /// it is acknowledged to whoever asked for it. Atomic and safe to repeat. At least the latest 100 are kept.
     ///
     /// # Errors
     /// `Unavailable` when it isn't known whether it was noted.
@@ -40,7 +38,7 @@ pub trait AccessLog: Send + Sync {
     }
 
     /// Finds the changes noted since `mark`, which is brand new (`AccessMark::default()`) or what the reading before gave.
-    /// Everything noted before this call began is found; what is found again by overlap isn't told again.
+    /// Everything noted before this call began is found, or the answer is incomplete.
     ///
     /// # Errors
     /// `Unavailable` when the store can't be reached.

@@ -6,4 +6,5 @@ mod fixture;
 #[cfg(feature = "redis")]
 mod redis;
 mod contract;
+mod bus;
 mod local;

@@ -1,7 +1,9 @@
-//! Limits on a real Redis server: the contract's limiter, and what it promises besides.
+//! A real Redis server: what the contracts are tried on, and what it promises besides.
 
 pub(crate) mod server;
 mod sharing;
+pub(crate) mod bus;
+mod memory;
 mod equality;
 mod outage;
 mod access;
@@ -18,7 +20,7 @@ use tokio::time::timeout;
 use crate::fixture::start;
 
 /// How long a change may be waited for; reached only when it never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A clock that stands still: nothing here reads it but for the moment of a change.
 struct Still;

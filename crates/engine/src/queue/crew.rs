@@ -149,6 +149,12 @@ impl Crew {
         self.0.lock().got_on_at = Some(Instant::now());
     }
 
+    /// Tells whether there is a worker here that could begin something.
+    pub(super) fn has_free_slot(&self) -> bool {
+        let known = self.0.lock();
+        known.is_alive && known.slots.as_ref().is_some_and(|slots| slots.free() > 0)
+    }
+
     pub(super) fn health(&self, is_waiting: bool) -> WorkerHealth {
         let known = self.0.lock();
         let Some(slots) = &known.slots else {

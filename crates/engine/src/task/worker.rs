@@ -243,6 +243,9 @@ impl Worker {
             .iter()
             .any(|(plugin, room)| claimed.count_of(plugin) >= usize::from(*room));
         parts.queue.note_progress();
+        if claimed.has_more && (has_passed_over || self.slots.free() == 0) {
+            parts.queue.offer_work();
+        }
         let begun = claimed.tasks.len();
         for mut task in claimed.tasks {
             parts.queue.announce_change(task.task.id);

@@ -17,7 +17,11 @@ use crate::{
 pub(super) const CONCURRENCY: u16 = 3;
 
 /// Duties that have nothing to do with tasks.
-const OTHER_DUTIES: [&str; 2] = ["write down the use of keys", "remove what is expired"];
+const OTHER_DUTIES: [&str; 3] = [
+    "write down the use of keys",
+    "remove what is expired",
+    "read whose access has changed",
+];
 
 /// The duty that lets tasks go on that wait for others.
 const SETTLING: &str = "tell tasks what became of those that they depend on";
