@@ -4,6 +4,9 @@ mod output;
 mod admin;
 mod config;
 mod healthcheck;
+mod migrate;
+mod backup;
+mod restore;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -24,6 +27,9 @@ const USAGE: u8 = 2;
 
 /// Flags of the commands that open the store.
 const STORE_SETTINGS: [&str; 4] = ["DATA_DIR", "MONGODB_URI", "DB_NAME", "BCRYPT_COST"];
+
+/// Flags of the commands that look at the data directory alone.
+const DIRECTORY_SETTINGS: [&str; 1] = ["DATA_DIR"];
 
 /// Flags of the command that asks a running server.
 const ADDRESS_SETTINGS: [&str; 2] = ["HOST", "PORT"];
@@ -105,6 +111,9 @@ pub fn command() -> Command {
                 .args(SETTINGS.iter().map(flag)),
         )
         .subcommand(admin_command())
+        .subcommand(migrate::command())
+        .subcommand(backup::command())
+        .subcommand(restore::command())
         .subcommand(
             Command::new("config")
                 .about("Show every setting and where it comes from, secrets masked")
@@ -169,6 +178,9 @@ fn dispatch(matches: &ArgMatches) -> ExitCode {
             Some((_, matches)) => configured(matches, |loaded| admin::reset_password(matches, loaded)),
             None => ExitCode::from(USAGE),
         },
+        Some(("migrate", matches)) => configured(matches, |loaded| migrate::run(matches, &loaded)),
+        Some(("backup", matches)) => configured(matches, |loaded| backup::run(matches, &loaded)),
+        Some(("restore", matches)) => configured(matches, |loaded| restore::run(matches, &loaded)),
         Some(("config", matches)) if matches.get_flag("example") => config::show_example(),
         Some(("config", matches)) => configured(matches, |loaded| config::show(&loaded)),
         Some(("healthcheck", matches)) => configured(matches, |loaded| healthcheck::ask(&loaded.config)),

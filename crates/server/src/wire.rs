@@ -3,6 +3,7 @@
 mod secrets;
 mod database;
 mod cache;
+pub(crate) mod transfer;
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -97,7 +98,9 @@ pub async fn open(
         secrets,
         warnings,
     };
-    parts.assemble(observer, extras.into())
+    let wired = parts.assemble(observer, extras.into())?;
+    wired.cache.settle().await;
+    Ok(wired)
 }
 
 /// Opens the store that `config` names for a verb or two of the operator, without what tasks and callers need.

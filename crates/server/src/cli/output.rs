@@ -17,6 +17,11 @@ pub(super) fn warn(lines: &str) {
     mark("warning", lines);
 }
 
+/// Writes a line on how far something is to standard error.
+pub(super) fn note(line: &str) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}
+
 fn mark(mark: &str, lines: &str) {
     let mut stderr = io::stderr().lock();
     for line in lines.lines() {

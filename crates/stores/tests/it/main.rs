@@ -7,5 +7,6 @@ mod make;
 mod walk;
 mod contract;
 mod sqlite;
+mod transfer;
 #[cfg(feature = "mongodb")]
 mod mongodb;
