@@ -207,11 +207,7 @@ async fn open_patiently(
 }
 
 /// What a process answers that has these roles: everything, or only whether it is well.
-fn routes(
-    config: &Config,
-    extras: Extras,
-    state: &AppState,
-) -> Result<Router<AppState>, LifecycleError> {
+fn routes(config: &Config, extras: Extras, state: &AppState) -> Result<Router<AppState>, LifecycleError> {
     if !config.roles.api {
         return Ok(rest::watching());
     }
@@ -223,14 +219,22 @@ fn routes(
     Ok(rest::router().merge(mcp::routes(state, terms)?))
 }
 
-fn start_duties(tracker: &TaskTracker, engine: &Engine, _roles: Roles) -> Pace {
+/// Lets what must be done again and again begin, as far as it is this process's, and listens to the others.
+fn start_duties(tracker: &TaskTracker, engine: &Engine, roles: Roles) -> Pace {
     let pace = Pace {
         stop: CancellationToken::new(),
     };
-    for duty in engine.duties() {
+    let duties = if roles.worker {
+        engine.duties()
+    } else {
+        engine.own_duties()
+    };
+    for duty in duties {
         let pace = pace.clone();
         tracker.spawn(async move { pace.drive(duty).await });
     }
+    let (hearing, stop) = (engine.clone(), pace.stop.clone());
+    tracker.spawn(async move { hearing.listen(stop).await });
     pace
 }
 

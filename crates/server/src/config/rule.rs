@@ -117,11 +117,14 @@ fn sharing(config: &Config, sources: &Sources, mistakes: &mut Vec<String>, warni
 /// Warns of secrets that other processes on the same database can't know.
 fn secrets_of_one_process(config: &Config) -> Option<String> {
     let auth = &config.auth;
-    let lacking: Vec<&str> = [("JWT_SECRET", &auth.jwt_secret), ("REFRESH_TOKEN_SECRET", &auth.refresh_token_secret)]
-        .into_iter()
-        .filter(|(_, secret)| secret.is_none())
-        .map(|(name, _)| name)
-        .collect();
+    let lacking: Vec<&str> = [
+        ("JWT_SECRET", &auth.jwt_secret),
+        ("REFRESH_TOKEN_SECRET", &auth.refresh_token_secret),
+    ]
+    .into_iter()
+    .filter(|(_, secret)| secret.is_none())
+    .map(|(name, _)| name)
+    .collect();
     let is_shared = config.shared.mongodb_uri.is_some() && config.environment != Environment::Production;
     (is_shared && !lacking.is_empty()).then(|| {
         format!(

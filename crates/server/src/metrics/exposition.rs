@@ -288,11 +288,7 @@ fn write_backlog(page: &mut TextPage, backlog: &Backlog) {
 }
 
 fn write_shared(page: &mut TextPage, around: &Surroundings<'_>) {
-    page.family(
-        "mcp_store_info",
-        "gauge",
-        "Where everything is kept; always 1.",
-    );
+    page.family("mcp_store_info", "gauge", "Where everything is kept; always 1.");
     page.sample("mcp_store_info", &[("kind", &around.store_kind)], 1);
     page.family(
         "mcp_cache_connected",

@@ -1,13 +1,19 @@
 //! What processes share beside the store, and may lose: each has it for itself, or all have it on Redis.
 
 use std::sync::Arc;
+#[cfg(feature = "redis")]
+use std::time::Duration;
 
 use backplane::{LocalBus, LocalRateLimiter};
 #[cfg(feature = "redis")]
 use backplane::{RedisBackplane, RedisOptions, RedisStatus};
-use model::{Bus, Clock, RateLimiter, Timestamp};
+use model::{Bus, Clock, RateLimiter, SharedMemory, Timestamp};
 
 use crate::config::Config;
+
+/// How long a connection is waited for at the start.
+#[cfg(feature = "redis")]
+const SETTLING_LIMIT: Duration = Duration::from_secs(1);
 
 /// What processes share beside the store. Cheap to clone.
 #[derive(Clone)]
@@ -64,7 +70,10 @@ impl Cache {
     pub(super) fn open(config: &Config, _: &str, _: &Arc<dyn Clock>) -> model::Result<Self> {
         match config.shared.redis_url {
             None => Ok(Self::local()),
-            Some(_) => Err(model::Error::invalid("REDIS_URL", "is set, and this build has no Redis")),
+            Some(_) => Err(model::Error::invalid(
+                "REDIS_URL",
+                "is set, and this build has no Redis",
+            )),
         }
     }
 
@@ -78,11 +87,34 @@ impl Cache {
     }
 
     /// What carries notices to the other processes.
-    pub(super) fn bus(&self) -> Arc<dyn Bus> {
+    #[must_use]
+    pub fn bus(&self) -> Arc<dyn Bus> {
         match &self.0 {
             Kind::Local(_) => Arc::new(LocalBus),
             #[cfg(feature = "redis")]
-            Kind::Redis(_) => Arc::new(LocalBus),
+            Kind::Redis(redis) => Arc::<RedisBackplane>::clone(redis),
+        }
+    }
+
+    /// What processes remember together; nothing for a local one, where each remembers for itself.
+    #[must_use]
+    pub fn memory(&self) -> Option<Arc<dyn SharedMemory>> {
+        match &self.0 {
+            Kind::Local(_) => None,
+            #[cfg(feature = "redis")]
+            Kind::Redis(redis) => Some(Arc::<RedisBackplane>::clone(redis)),
+        }
+    }
+
+    /// Waits until it is connected, at most a second: who asks this process first should find it together with others.
+    pub(super) async fn settle(&self) {
+        match &self.0 {
+            Kind::Local(_) => {}
+            #[cfg(feature = "redis")]
+            Kind::Redis(redis) => {
+                // One that is away is told by health, and connected to later.
+                let _ = redis.until_connected(SETTLING_LIMIT).await;
+            }
         }
     }
 

@@ -298,7 +298,10 @@ fn a_process_on_a_shared_store_has_the_roles_that_it_is_given(
 #[test]
 fn a_role_is_left_to_others_only_on_a_shared_store() {
     insta::assert_snapshot!(mistakes(&[("ROLES", "api")]).join("\n"), @"");
-    assert_eq!(mistakes(&[("ROLES", "worker"), ("REDIS_URL", "redis://cache")]).len(), 1);
+    assert_eq!(
+        mistakes(&[("ROLES", "worker"), ("REDIS_URL", "redis://cache")]).len(),
+        1
+    );
     for text in ["none", "api,", "api worker", "api,web"] {
         let said = mistakes(&[MONGODB, ("ROLES", text)]);
         assert_eq!(said.len(), usize::from(text != "api,"), "{text}: {said:?}");

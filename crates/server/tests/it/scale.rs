@@ -51,7 +51,10 @@ fn health_and_the_start_tell_on_what_a_process_stands() {
     let Some(place) = Place::shared() else { return };
     let server = place.start(&[]);
     let said: Value = serde_json::from_str(server.lines.last().unwrap()).unwrap();
-    assert_eq!((&said["store"], &said["cache"]), (&json!("mongodb"), &json!("redis")));
+    assert_eq!(
+        (&said["store"], &said["cache"]),
+        (&json!("mongodb"), &json!("redis"))
+    );
     assert_eq!(said["roles"], "api,worker");
     // It connects by itself, beside the start.
     let cache = loop {
@@ -61,9 +64,16 @@ fn health_and_the_start_tell_on_what_a_process_stands() {
             break health["data"].clone();
         }
     };
-    assert_eq!((&cache["status"], &cache["kind"]), (&json!("ok"), &json!("redis")));
+    assert_eq!(
+        (&cache["status"], &cache["kind"]),
+        (&json!("ok"), &json!("redis"))
+    );
     let (status, health) = get(&server, "/health", KEY);
-    assert_eq!((status, &health["data"]["status"]), (200, &json!("ok")), "{health}");
+    assert_eq!(
+        (status, &health["data"]["status"]),
+        (200, &json!("ok")),
+        "{health}"
+    );
     assert_eq!(health["data"]["checks"]["store"]["kind"], "mongodb");
     let (_, metrics) = server.request("GET", "/metrics?format=txt", &[], "");
     for line in [
@@ -168,7 +178,14 @@ fn a_process_that_only_works_answers_who_looks_after_it_and_nobody_else() {
 fn an_admin_is_made_and_a_password_reset_beside_processes_that_run() {
     let Some(place) = Place::shared() else { return };
     let server = place.start(&[("JWT_SECRET", SECRET), ("REFRESH_TOKEN_SECRET", OTHER_SECRET)]);
-    let create = ["admin", "create", "--email", "ada@example.com", "--username", "ada"];
+    let create = [
+        "admin",
+        "create",
+        "--email",
+        "ada@example.com",
+        "--username",
+        "ada",
+    ];
     let made = place.run_with_input(&create, "correct horse battery");
     assert_eq!((made.code, made.stderr.as_str()), (0, ""));
     let sign_in = |password: &str| {
@@ -217,7 +234,10 @@ fn one_client_is_served_over_standard_streams_beside_processes_that_run() {
         .read_line(&mut answer)
         .unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!(answer["result"]["structuredContent"]["message"], "hello", "{answer}");
+    assert_eq!(
+        answer["result"]["structuredContent"]["message"], "hello",
+        "{answer}"
+    );
     drop(input);
     assert!(client.wait().unwrap().success());
     let (_, history) = get(&server, "/mcp/history", &token);
@@ -242,12 +262,25 @@ fn g05_a_redis_that_is_not_there_is_told_and_hinders_nobody() {
 
     let (status, health) = get(&server, "/health", KEY);
     let cache = &health["data"]["checks"]["cache"];
-    assert_eq!((status, &health["data"]["status"]), (200, &json!("degraded")), "{health}");
-    assert_eq!((&cache["status"], &cache["connected"]), (&json!("degraded"), &json!(false)));
-    assert!(cache["since"].is_string() && cache["reason"].is_string(), "{cache}");
+    assert_eq!(
+        (status, &health["data"]["status"]),
+        (200, &json!("degraded")),
+        "{health}"
+    );
+    assert_eq!(
+        (&cache["status"], &cache["connected"]),
+        (&json!("degraded"), &json!(false))
+    );
+    assert!(
+        cache["since"].is_string() && cache["reason"].is_string(),
+        "{cache}"
+    );
     assert!(cache["localDecisions"].as_u64().unwrap() >= 3, "{cache}");
     let (_, metrics) = server.request("GET", "/metrics?format=txt", &[], "");
-    assert!(metrics.contains("mcp_cache_connected{kind=\"redis\"} 0"), "{metrics}");
+    assert!(
+        metrics.contains("mcp_cache_connected{kind=\"redis\"} 0"),
+        "{metrics}"
+    );
     server.signal(Signal::SIGTERM);
     let said = server.lines.join("");
     let (status, rest) = server.wait();
