@@ -51,7 +51,7 @@ pub use revision::Revision;
 pub use seal::Seal;
 pub use sessions::{
     Batch, ClientAnswer, Full, Interests, LocalSessions, MAX_SUBSCRIPTIONS, SessionKey, Sessions, Standing,
-    StreamKey, Weight,
+    StreamKey, UnderWay, Weight,
 };
 pub use shared::{Clock, Host, Limits, Random};
 pub use stdio::serve_lines;

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::context::LogLevel;
 
-pub use local::LocalSessions;
+pub use local::{LocalSessions, UnderWay};
 
 /// How many resources one session may be subscribed to.
 ///

@@ -70,6 +70,15 @@ struct Live {
     streams: HashMap<u64, EventStream>,
 }
 
+/// What goes on in a session here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Whose.
+    pub session: SessionKey,
+    /// The questions that wait for answers.
+    pub questions: Vec<String>,
+}
+
 /// Who waits for something, by its name.
 #[derive(Debug)]
 struct Waiting<T> {
@@ -114,6 +123,18 @@ impl Live {
     fn is_idle(&self) -> bool {
         let nobody_listens = Arc::strong_count(&self.changed) == 1;
         nobody_listens && self.streams.is_empty() && self.running.is_idle() && self.asked.is_idle()
+    }
+
+    /// The names of the questions that wait; `None` when neither these nor requests nor unfinished streams are here.
+    fn under_way(&self) -> Option<Vec<String>> {
+        let asked = self
+            .asked
+            .waiters
+            .iter()
+            .filter(|(_, waiter)| !waiter.is_closed());
+        let questions: Vec<String> = asked.map(|(question, _)| question.clone()).collect();
+        let speaks = self.streams.values().any(|stream| !stream.is_ended);
+        (speaks || !questions.is_empty() || !self.running.is_idle()).then_some(questions)
     }
 
     fn wants_nothing(&self) -> bool {
@@ -189,14 +210,53 @@ impl<C: Fn() -> u64 + Send + Sync + 'static> LocalSessions<C> {
     #[must_use]
     pub fn new(clock: C) -> Self {
         // Streams are numbered from the time on, so that an event id of before a restart names no stream of now.
+        let first = clock() << 12;
+        Self::numbering_from(clock, first)
+    }
+
+    /// An empty table whose streams are numbered from `first` on. Where several tables serve the same sessions, each takes 63 random bits.
+    #[must_use]
+    pub fn numbering_from(clock: C, first: u64) -> Self {
         let table = Table {
-            next_number: clock() << 12,
+            next_number: first,
             ..Table::default()
         };
         Self {
             clock,
             table: Mutex::new(table),
         }
+    }
+
+    /// The sessions of which requests or questions wait here, or streams aren't finished; in no order. Looks at all of them.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        let table = self.table.lock();
+        let under_way = table.live.iter().filter_map(|(session, live)| {
+            let session = *session;
+            live.under_way().map(|questions| UnderWay { session, questions })
+        });
+        under_way.collect()
+    }
+
+    /// Tells whether a question waits for its answer here.
+    pub fn is_asked(&self, session: SessionKey, question: &str) -> bool {
+        let table = self.table.lock();
+        let asked = table.live.get(&session).map(|live| &live.asked.waiters);
+        let mut asked = asked.into_iter().flatten();
+        asked.any(|(of, waiter)| of == question && !waiter.is_closed())
+    }
+
+    /// Cancels the requests of that id that run here; tells whether there was one.
+    pub fn cancel_here(&self, session: SessionKey, request: &str) -> bool {
+        let mut table = self.table.lock();
+        let live = table.live.get_mut(&session);
+        let named = live.map(|live| live.running.take(request)).unwrap_or_default();
+        let told = named.into_iter().filter_map(|running| running.send(()).ok());
+        told.count() > 0
+    }
+
+    /// What a stream that is here holds after the event of number `after`, without reading it; `None` when it isn't (any more).
+    pub fn peek(&self, stream: StreamKey, after: u64) -> Option<Batch> {
+        Some(self.table.lock().stream(stream)?.peek(after))
     }
 
     /// Asks `look` again whenever what it waits for changed, until it has an answer.
@@ -322,11 +382,7 @@ impl<C: Fn() -> u64 + Send + Sync + 'static> Sessions for LocalSessions<C> {
     }
 
     async fn cancel(&self, session: SessionKey, request: &str) {
-        if let Some(live) = self.table.lock().live.get_mut(&session) {
-            for running in live.running.take(request) {
-                let _ended = running.send(());
-            }
-        }
+        self.cancel_here(session, request);
     }
 
     async fn ask(

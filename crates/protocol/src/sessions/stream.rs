@@ -77,10 +77,15 @@ impl EventStream {
             return None;
         }
         self.read_up_to = self.read_up_to.max(after);
+        Some(self.peek(after))
+    }
+
+    /// What there is after `after`, which counts as unread all the same.
+    pub(super) fn peek(&self, after: u64) -> Batch {
         let events = self.events.iter().filter(|(number, _)| *number > after);
-        Some(Batch {
+        Batch {
             events: events.cloned().collect(),
             is_last: self.is_ended,
-        })
+        }
     }
 }

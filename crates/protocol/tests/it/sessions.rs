@@ -7,7 +7,8 @@ use std::sync::{
 
 use bytes::Bytes;
 use protocol::{
-    ClientAnswer, Full, LocalSessions, LogLevel, MAX_SUBSCRIPTIONS, SessionKey, Sessions, StreamKey, Weight,
+    ClientAnswer, Full, LocalSessions, LogLevel, MAX_SUBSCRIPTIONS, SessionKey, Sessions, StreamKey,
+    UnderWay, Weight,
 };
 use serde_json::Map;
 
@@ -253,4 +254,51 @@ async fn questions_that_nobody_waits_for_any_more_take_no_room() {
     for number in 200..400 {
         asked.push(sessions.ask(ONE, &format!("q{number}")).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn what_waits_and_what_is_said_can_be_looked_at_without_taking_it() {
+    let sessions = LocalSessions::numbering_from(|| 1_000_000, 41);
+    sessions.set_log_level(OTHER, LogLevel::Info).await.unwrap();
+    assert_eq!(sessions.under_way(), []);
+    let asked = sessions.ask(ONE, "q").await.unwrap();
+    let stream = sessions.open_stream(OTHER).await.unwrap();
+    assert_eq!(stream.number, 42);
+    let mut under_way = sessions.under_way();
+    under_way.sort_by_key(|one| one.session);
+    let of = |session, questions: &[&str]| UnderWay {
+        session,
+        questions: questions.iter().map(|question| (*question).to_owned()).collect(),
+    };
+    assert_eq!(under_way, [of(ONE, &["q"]), of(OTHER, &[])]);
+    assert!(sessions.is_asked(ONE, "q") && !sessions.is_asked(OTHER, "q"));
+    drop(asked);
+    assert!(!sessions.is_asked(ONE, "q"));
+
+    let event = Bytes::from_static(b"{}");
+    sessions
+        .append(stream, Weight::Message, event.clone())
+        .await
+        .unwrap();
+    assert_eq!(sessions.peek(stream, 0).unwrap().events, [(1, event.clone())]);
+    assert!(sessions.peek(stream, 1).unwrap().events.is_empty());
+    sessions.append(stream, Weight::Last, event).await.unwrap();
+    assert!(sessions.peek(stream, 1).unwrap().is_last);
+    assert_eq!(sessions.under_way(), []);
+    let unknown = StreamKey {
+        session: ONE,
+        ..stream
+    };
+    assert_eq!(sessions.peek(unknown, 0), None);
+}
+
+#[tokio::test]
+async fn it_is_told_whether_something_was_cancelled() {
+    let sessions = LocalSessions::new(|| 1_000_000);
+    let running = sessions.run(ONE, "1").await.unwrap();
+    drop(sessions.run(ONE, "2").await.unwrap());
+    assert!(!sessions.cancel_here(ONE, "2") && !sessions.cancel_here(OTHER, "1"));
+    assert!(sessions.cancel_here(ONE, "1"));
+    assert!(soon(running).await.is_ok());
+    assert!(!sessions.cancel_here(ONE, "1"));
 }
