@@ -19,6 +19,7 @@ use super::{
     challenge,
     door::Door,
     host::{Terms, host},
+    sessions::{Shared, SharedSessions},
 };
 use crate::{
     extract::json_bytes,
@@ -35,16 +36,26 @@ pub const PATH: &str = "/mcp";
 /// How much longer than others a request may take.
 const LONGEST_CALL: Duration = Duration::from_secs(60);
 
-/// The route of the protocol, behind the same guard and limits as all others.
+/// The route of the protocol, behind the same guard and limits as all others. Where processes share a memory, sessions
+/// are theirs together, and one of the state's tasks hears of the others.
 ///
 /// # Errors
 /// `Bug` when its keys can't be derived.
 pub fn routes(state: &AppState, terms: Terms) -> model::Result<Router<AppState>> {
     let tasks = state.tasks().clone();
-    let service = McpService::new(Host {
+    let mut host = Host {
         cut_off: state.cutting_off().clone(),
         ..host(state.engine(), terms, tasks, state.stopping().clone())?
-    });
+    };
+    if let Some(memory) = state.cache().memory() {
+        let bus = state.cache().bus();
+        let (clock, random) = (Arc::clone(&host.clock), Arc::clone(&host.random));
+        let sessions = Arc::new(SharedSessions::new(Shared { memory, bus }, clock, random));
+        let attending = Arc::clone(&sessions).attend(host.stop.clone(), host.cut_off.clone());
+        drop(state.tasks().spawn(attending));
+        host.sessions = sessions;
+    }
+    let service = McpService::new(host);
     let methods = MethodFilter::POST.or(MethodFilter::GET).or(MethodFilter::DELETE);
     Ok(Router::new()
         .route(PATH, on(methods, serve))
