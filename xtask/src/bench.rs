@@ -8,6 +8,7 @@ mod startup;
 mod report;
 mod queue;
 mod mcp;
+mod scale;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,10 @@ enum Subject {
         about = "Measure calls over the Model Context Protocol beside bare axum and a minimal rmcp server"
     )]
     Mcp(mcp::Mcp),
+    #[command(
+        about = "Measure one, two and three processes on one MongoDB and one Redis, and count round trips"
+    )]
+    Scale(scale::Scale),
 }
 
 /// Connections that are kept busy, as the targets say.
@@ -82,6 +87,7 @@ pub(crate) fn run(settings: &Bench) -> Result<()> {
     match &settings.subject {
         Some(Subject::Queue(settings)) => return queue::run(settings),
         Some(Subject::Mcp(settings)) => return mcp::run(settings),
+        Some(Subject::Scale(settings)) => return scale::run(settings),
         None => {}
     }
     install::wrk()?;
