@@ -20,6 +20,7 @@ mod conformance;
 mod clients;
 mod chaos;
 mod deploy;
+mod migrate;
 mod suite;
 mod bench;
 mod licenses;
@@ -56,6 +57,8 @@ enum Command {
     Chaos(chaos::Chaos),
     /// Check what deploy/ holds with the tools that it is meant for, and a real nginx in front of real servers
     Deploy(deploy::Deploy),
+    /// Move a store to a MongoDB and back with the real program, killed on the way, and compare digests
+    Migrate(migrate::Migrate),
     /// Measure the release build beside a bare axum server
     Bench(bench::Bench),
     /// Check the rules for sources and documents that the compiler can't see
@@ -83,6 +86,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Clients(settings) => clients::run(settings),
         Command::Chaos(settings) => chaos::run(settings),
         Command::Deploy(settings) => deploy::run(settings),
+        Command::Migrate(settings) => migrate::run(settings),
         Command::Bench(settings) => bench::run(settings),
         Command::Tidy => tidy::run(),
         Command::Licenses => licenses::run(),
