@@ -11,6 +11,8 @@ mod refusal;
 mod library;
 mod stdio;
 mod docs;
+mod sessions;
+mod shared;
 
 use serde_json::json;
 

@@ -48,6 +48,8 @@ pub(crate) struct Answer {
 pub(crate) struct Stream {
     response: futures_util::stream::BoxStream<'static, Vec<u8>>,
     ahead: String,
+    /// Where it would be resumed.
+    pub(crate) last_event_id: String,
 }
 
 impl Client {
@@ -73,7 +75,19 @@ impl Client {
 
     /// A client of an older revision that has shaken hands.
     pub(crate) async fn session(server: &Server, revision: &'static str, token: &str) -> Self {
-        let mut client = Self::of(server, revision).with_token(token);
+        Self::session_with(server, revision, token, json!({})).await
+    }
+
+    /// As [`Self::session`], with capabilities.
+    pub(crate) async fn session_with(
+        server: &Server,
+        revision: &'static str,
+        token: &str,
+        capabilities: Value,
+    ) -> Self {
+        let mut client = Self::of(server, revision)
+            .with_token(token)
+            .with_capabilities(capabilities);
         let params = json!({
             "protocolVersion": revision,
             "capabilities": client.capabilities,
@@ -219,10 +233,21 @@ impl Client {
     /// Calls a method whose answer goes on.
     pub(crate) async fn open(&self, method: &str, params: Value) -> Stream {
         let (headers, body) = self.prepare(method, params);
-        let response = self.send(Method::POST, &headers, body).await;
+        self.open_raw(Method::POST, &headers, body).await
+    }
+
+    /// Sends any body, for an answer that goes on.
+    pub(crate) async fn open_raw(
+        &self,
+        method: Method,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Stream {
+        let response = self.send(method, headers, body).await;
         assert_eq!(response.status(), 200);
         assert!(is_stream(response.headers()), "{:?}", response.headers());
         Stream {
+            last_event_id: String::new(),
             response: response
                 .bytes_stream()
                 .take_while(|piece| std::future::ready(piece.is_ok()))
@@ -285,11 +310,26 @@ impl Answer {
 }
 
 impl Stream {
+    /// Reads on until an event has an id.
+    pub(crate) async fn begin(&mut self) {
+        while self.last_event_id.is_empty() {
+            let piece = timeout(PATIENCE, self.response.next())
+                .await
+                .expect("nothing came");
+            self.ahead
+                .push_str(std::str::from_utf8(&piece.expect("it ended")).unwrap());
+            let id = self.ahead.lines().find_map(|line| line.strip_prefix("id: "));
+            self.last_event_id = id.unwrap_or_default().to_owned();
+        }
+    }
+
     /// The next message; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.ahead.split_once("\n\n") {
                 let (message, rest) = (message_of(event), rest.to_owned());
+                let id = event.lines().find_map(|line| line.strip_prefix("id: "));
+                self.last_event_id = id.map_or(std::mem::take(&mut self.last_event_id), str::to_owned);
                 self.ahead = rest;
                 if message.is_some() {
                     return message;
