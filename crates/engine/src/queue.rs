@@ -286,4 +286,113 @@ mod tests {
         handle.announce_end(task(1));
         assert!(handle.ended().now_or_never().is_none());
     }
+    /// Keeps what is announced.
+    #[derive(Default)]
+    struct Record(parking_lot::Mutex<Vec<Notice>>);
+
+    impl Bus for Record {
+        fn announce(&self, notice: Notice) {
+            self.0.lock().push(notice);
+        }
+
+        fn listen(&self) -> Box<dyn model::BusListener> {
+            unreachable!("the handle only speaks")
+        }
+    }
+
+    impl Record {
+        fn take(&self) -> Vec<Notice> {
+            std::mem::take(&mut self.0.lock())
+        }
+    }
+
+    fn beside_others() -> (QueueHandle, Arc<Record>) {
+        let record = Arc::<Record>::default();
+        (QueueHandle::new(Some(Arc::clone(&record) as _)), record)
+    }
+
+    fn everything() -> [Notice; 5] {
+        let task = task(1);
+        [
+            Notice::WorkReady,
+            Notice::TaskChanged { task },
+            Notice::TaskAsks { task },
+            Notice::TaskEnded { task },
+            Notice::AttemptStopped { task, attempt: 1 },
+        ]
+    }
+
+    #[test]
+    fn what_matters_to_other_processes_is_announced() {
+        let (handle, record) = beside_others();
+        handle.nudge();
+        handle.announce_change(task(1));
+        handle.announce_question(task(1));
+        handle.announce_end(task(1));
+        handle.stop_attempt(task(1), 1);
+        assert_eq!(record.take(), everything());
+        handle.announce_cancelled(&[task(1)]);
+        assert_eq!(record.take(), [Notice::TaskEnded { task: task(1) }]);
+    }
+
+    #[test]
+    fn what_is_heard_is_not_announced_again() {
+        let (handle, record) = beside_others();
+        everything().iter().for_each(|notice| handle.hear(notice));
+        handle.hear_missed();
+        assert_eq!(record.take(), []);
+    }
+
+    #[test]
+    fn work_is_offered_to_others_only_when_the_worker_here_has_its_hands_full() {
+        let (handle, record) = beside_others();
+        let slots = Arc::new(Slots::new(1));
+        let at_work = handle.begin_work(Arc::clone(&slots));
+        handle.nudge();
+        assert_eq!(record.take(), []);
+        let aside = slots.put_aside(1);
+        handle.nudge();
+        assert_eq!(record.take(), [Notice::WorkReady]);
+        drop(aside);
+        drop(at_work);
+        handle.nudge();
+        assert_eq!(record.take(), [Notice::WorkReady]);
+    }
+
+    #[test]
+    fn heard_work_wakes_the_worker_and_a_heard_end_wakes_who_tells_those_that_depend_on_it() {
+        let handle = QueueHandle::default();
+        handle.hear(&Notice::WorkReady);
+        assert!(handle.nudged().now_or_never().is_some());
+        handle.hear(&Notice::TaskEnded { task: task(1) });
+        assert!(handle.ended().now_or_never().is_none());
+        handle.note_dependencies(&[task(1)]);
+        handle.hear(&Notice::TaskEnded { task: task(1) });
+        assert!(handle.ended().now_or_never().is_some());
+        handle.hear_missed();
+        assert!(handle.nudged().now_or_never().is_some() && handle.ended().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_and_watch_here_hear_at_once_what_happens_elsewhere() {
+        const LONG: std::time::Duration = std::time::Duration::from_secs(60);
+        let handle = QueueHandle::default();
+        let begun = tokio::time::Instant::now();
+        for notice in [
+            Notice::TaskAsks { task: task(1) },
+            Notice::TaskEnded { task: task(1) },
+        ] {
+            let (mut waiting, mut watching) = (handle.subscribe(task(1)), handle.watch(task(1)));
+            handle.hear(&notice);
+            waiting.wait(LONG).await;
+            watching.wait(LONG).await;
+        }
+        let (mut waiting, mut watching) = (handle.subscribe(task(1)), handle.watch(task(1)));
+        handle.hear(&Notice::TaskChanged { task: task(1) });
+        watching.wait(LONG).await;
+        handle.hear_missed();
+        waiting.wait(LONG).await;
+        watching.wait(LONG).await;
+        assert!(begun.elapsed() < LONG);
+    }
 }

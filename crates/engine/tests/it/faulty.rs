@@ -83,6 +83,8 @@ pub(crate) struct Faulty {
     held: Mutex<HashMap<Method, Arc<Hold>>>,
     director: Option<Arc<dyn Director>>,
     is_shared: bool,
+    /// Whose access changed, on a shared store.
+    noted: Mutex<Vec<UserId>>,
 }
 
 /// A method whose calls wait.
@@ -113,7 +115,16 @@ impl Faulty {
             held: Mutex::default(),
             director: None,
             is_shared: inner.is_shared(),
+            noted: Mutex::default(),
             inner,
+        }
+    }
+
+    /// A store that says of itself that others use it too.
+    pub(crate) fn shared(inner: Arc<dyn Store>) -> Self {
+        Self {
+            is_shared: true,
+            ..Self::new(inner)
         }
     }
 
@@ -280,10 +291,32 @@ forward! { IdempotencyStore {
     fn remove_expired_claims(now: Timestamp, limit: u32) -> u64;
 } }
 
-forward! { AccessLog {
-    fn note_access_change(user: UserId) -> ();
-    fn access_changes(mark: &AccessMark) -> AccessChanges;
-} }
+/// Kept here, since the embedded store has nobody to tell.
+#[async_trait]
+impl AccessLog for Faulty {
+    async fn note_access_change(&self, user: UserId) -> Result<()> {
+        let noting = async {
+            self.noted.lock().push(user);
+            Ok(())
+        };
+        self.call("note_access_change", noting).await
+    }
+
+    async fn access_changes(&self, mark: &AccessMark) -> Result<AccessChanges> {
+        let reading = async {
+            let noted = self.noted.lock();
+            let seen = mark.last.as_ref().map_or(0, |last| last.parse().unwrap());
+            Ok(AccessChanges {
+                users: noted[seen..].to_vec(),
+                is_complete: mark.last.is_some(),
+                mark: AccessMark {
+                    last: Some(noted.len().to_string()),
+                },
+            })
+        };
+        self.call("access_changes", reading).await
+    }
+}
 
 forward! { TaskStore {
     fn submit_task(task: NewTask) -> Submitted;

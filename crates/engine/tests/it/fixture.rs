@@ -19,6 +19,8 @@ use stores::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::ether::Ether;
+
 /// A directory in memory, where there is one: what a power loss leaves is the store's own tests' affair.
 pub(crate) fn quick_directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm")
@@ -137,6 +139,8 @@ pub(crate) struct WorldBuilder {
     pub(crate) runtimes: Vec<Arc<dyn Runtime>>,
     /// What stands between it and its store.
     pub(crate) wrap_store: WrapStore,
+    /// What carries its notices to other engines, if anything does.
+    pub(crate) ether: Option<Ether>,
 }
 
 impl Default for WorldBuilder {
@@ -163,6 +167,7 @@ impl Default for WorldBuilder {
             settings,
             runtimes: Vec::new(),
             wrap_store: Box::new(|store| store),
+            ether: None,
         }
     }
 }
@@ -211,7 +216,10 @@ impl Surroundings {
         let ports = Ports {
             store: Arc::clone(store),
             limiter: Arc::new(LocalRateLimiter::new(1000)),
-            bus: Arc::new(LocalBus),
+            bus: match &self.builder.ether {
+                Some(ether) => ether.process(),
+                None => Arc::new(LocalBus),
+            },
             runtimes: self.builder.runtimes.clone(),
             clock: Arc::clone(&self.clock) as _,
             ids: Arc::clone(&self.ids) as _,

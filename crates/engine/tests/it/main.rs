@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod ether;
 mod fixture;
 mod faulty;
 mod lab;
@@ -25,6 +26,7 @@ mod execution;
 mod idempotency;
 mod task;
 mod worker;
+mod listen;
 mod health;
 mod schedule;
 mod duty;

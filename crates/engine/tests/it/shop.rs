@@ -10,7 +10,7 @@ use engine::{CallRequest, Client, Executed, Listing, PageQuery, Settings};
 use model::{
     ActionName, Answers, Credential, Direction, Execution, ExecutionFilter, ExecutionOutcome,
     ExecutionStatus, KeyId, LogReporter, PageLimit, PluginName, Principal, ProgressReporter, Result, Role,
-    Scopes, Secret, SessionId, Sort, Source, Subject, UserId,
+    Scopes, Secret, SessionId, Sort, Source, Store, Subject, UserId,
 };
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
+    ether::Ether,
     faulty::Faulty,
     fixture::{World, WorldBuilder},
     lab::Lab,
@@ -48,16 +49,30 @@ impl Shop {
 
     /// As [`Self::open`], set otherwise.
     pub(crate) fn open_with(set: impl FnOnce(&mut Settings)) -> Self {
+        Self::open_on(Faulty::new, None, set)
+    }
+
+    /// As [`Self::open`], on a store that other engines use too, which hear of each other.
+    pub(crate) fn open_shared(ether: &Ether) -> Self {
+        Self::open_on(Faulty::shared, Some(ether.clone()), |_| {})
+    }
+
+    fn open_on(
+        wrap: fn(Arc<dyn Store>) -> Faulty,
+        ether: Option<Ether>,
+        set: impl FnOnce(&mut Settings),
+    ) -> Self {
         let lab = Arc::<Lab>::default();
         let built = Arc::<Mutex<Option<Arc<Faulty>>>>::default();
         let slot = Arc::clone(&built);
         let mut builder = WorldBuilder {
             runtimes: vec![Arc::clone(&lab) as _],
             wrap_store: Box::new(move |store| {
-                let faulty = Arc::new(Faulty::new(store));
+                let faulty = Arc::new(wrap(store));
                 *slot.lock().unwrap() = Some(Arc::clone(&faulty));
                 faulty
             }),
+            ether,
             ..WorldBuilder::default()
         };
         set(&mut builder.settings);

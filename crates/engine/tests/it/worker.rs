@@ -103,7 +103,7 @@ fn operator() -> Principal {
     Principal::command_line()
 }
 
-fn job(plugin: &str, action: &str, payload: Value) -> TaskRequest {
+pub(crate) fn job(plugin: &str, action: &str, payload: Value) -> TaskRequest {
     TaskRequest {
         title: TaskTitle::parse(action).unwrap(),
         description: None,

@@ -8,4 +8,5 @@ mod task;
 mod task_queue;
 mod schedule;
 mod idempotency;
+mod access;
 mod store;
