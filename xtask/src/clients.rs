@@ -2,12 +2,13 @@
 //!
 //! Each lists the tools and calls some, by token and by API key, in each era that it knows, over HTTP and over standard
 //! input and output. Tasks are handed in by one client, the server is killed, and others get the results; and calls go
-//! on while it is killed again and again.
+//! on while it is killed again and again, and while of several servers on one store one after the other is.
 
 mod job;
 mod kit;
 mod survival;
 mod restarts;
+mod several;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ pub(crate) struct Clients {
     /// Use this program instead of building the debug server
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
+    /// Only kill one after the other of several servers on one store, while clients call them through a proxy
+    #[arg(long)]
+    several: bool,
 }
 
 /// Settings of the server under test.
@@ -64,8 +68,13 @@ pub(crate) fn run(settings: &Clients) -> Result<()> {
         Some(given) => given.canonicalize()?,
         None => install::debug_server()?,
     };
-    let kits = Kit::all()?;
     let folder = tree::scratch("clients")?;
+    if settings.several {
+        several::check(&binary, &folder)?;
+        fs::remove_dir_all(&folder)?;
+        return Ok(());
+    }
+    let kits = Kit::all()?;
     let (place, server) = Place::open(&binary, &folder)?;
     let over_http = over_http(&kits, &place, &server);
     if over_http.is_err() {
@@ -76,6 +85,7 @@ pub(crate) fn run(settings: &Clients) -> Result<()> {
     let server = restarts::check(&place, server)?;
     server.stop()?;
     over_pipes(&kits, &place, &tools)?;
+    several::check(&binary, &folder.join("several")).context("several servers")?;
     fs::remove_dir_all(&folder)?;
     Ok(())
 }

@@ -12,8 +12,11 @@ use crate::clients::Clients;
 use crate::conformance::Conformance;
 use crate::deploy::Deploy;
 use crate::fuzz_api::FuzzApi;
+use crate::migrate::Migrate;
 use crate::services::{Services, Wanted};
-use crate::{chaos, clients, cluster, conformance, deploy, fuzz_api, install, process, say, spoken, tree};
+use crate::{
+    chaos, clients, cluster, conformance, deploy, fuzz_api, install, migrate, process, say, spoken, tree,
+};
 
 /// What the test command is told.
 #[derive(clap::Args, Debug)]
@@ -104,6 +107,7 @@ fn sections(settings: &Test, tally: &Tally) -> Result<()> {
     section("chaos", || chaos::run(&Chaos::small()))?;
     if can_be_had(settings, "MongoDB, Redis and nginx", cluster::get)? {
         section("chaos on a shared store", || chaos::run(&Chaos::small_shared()))?;
+        section("migration", || migrate::run(&Migrate::small()))?;
     }
     if can_be_had(settings, "the conformance suite", || {
         install::conformance().map(drop)

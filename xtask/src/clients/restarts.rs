@@ -30,11 +30,26 @@ const CLIENTS: usize = 2;
 /// The older revision that is spoken.
 const OLDER: &str = "2025-11-25";
 
-/// Where the server is now, and when it is enough.
-struct Stage<'a> {
+/// Where clients go now, and when it is enough.
+pub(super) struct Stage<'a> {
     address: Mutex<SocketAddr>,
     is_over: AtomicBool,
     bearer: &'a str,
+}
+
+impl<'a> Stage<'a> {
+    /// Begins with an address and a credential.
+    pub(super) fn new(address: SocketAddr, bearer: &'a str) -> Self {
+        Self {
+            address: Mutex::new(address),
+            is_over: AtomicBool::new(false),
+            bearer,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Kills the server every other second, starts it again, and lets clients call all the while.
@@ -45,35 +60,40 @@ struct Stage<'a> {
 /// Fails when a client is told anything but the result of its call, and when an answered call isn't in the history.
 pub(super) fn check(place: &Place<'_>, server: Subject) -> Result<Subject> {
     let bearer = format!("Bearer {}", place.token);
-    let before = calls_in_history(server.address(), &bearer)?;
-    let stage = Stage {
-        address: Mutex::new(server.address()),
-        is_over: AtomicBool::new(false),
-        bearer: &bearer,
-    };
-    let (server, answered) = thread::scope(|scope| {
+    let stage = Stage::new(server.address(), &bearer);
+    let (server, told) = while_called(&stage, || live(place, server, &stage))?;
+    say::line(format!(
+        "{told} through {KILLS} kills of the server, no session lost"
+    ));
+    Ok(server)
+}
+
+/// Lets clients of both eras call until the work is done; gives what the work gives, and what is to be said.
+///
+/// # Errors
+/// As the work; and when a client is told anything but the result of its call, or an answered call isn't in the history.
+pub(super) fn while_called<T>(stage: &Stage<'_>, work: impl FnOnce() -> Result<T>) -> Result<(T, String)> {
+    let before = calls_in_history(stage)?;
+    let (done, answered) = thread::scope(|scope| {
         let eras = [Era::Modern, Era::Legacy]
             .into_iter()
             .flat_map(|era| [era; CLIENTS]);
-        let stage = &stage;
         let clients: Vec<_> = eras.map(|era| scope.spawn(move || call_on(stage, era))).collect();
-        let lived = live(place, server, stage);
+        let done = work();
         stage.is_over.store(true, Ordering::Release);
         let mut answered = 0;
         for client in clients {
             let calls = client.join().ok().context("a client broke off")?;
             answered += calls?;
         }
-        lived.map(|server| (server, answered))
+        done.map(|done| (done, answered))
     })?;
-    let recorded = calls_in_history(server.address(), &bearer)? - before;
+    let recorded = calls_in_history(stage)? - before;
     if recorded < answered {
         bail!("{answered} calls were answered, and {recorded} are in the history");
     }
-    say::line(format!(
-        "{answered} calls of both eras through {KILLS} kills, no session lost; {recorded} in the history"
-    ));
-    Ok(server)
+    let told = format!("{answered} calls of both eras, {recorded} in the history,");
+    Ok((done, told))
 }
 
 /// Kills the server and starts it again, several times; whoever calls meanwhile finds nobody, and tries again.
@@ -131,8 +151,11 @@ fn open_session(stage: &Stage<'_>) -> Result<String> {
 fn insist(stage: &Stage<'_>, message: &Value, session: Option<&str>) -> Result<Reply> {
     let begin = Instant::now();
     loop {
-        let address = *stage.address.lock().unwrap_or_else(PoisonError::into_inner);
-        match post(address, stage.bearer, message, session) {
+        match post(stage.address(), stage.bearer, message, session) {
+            // From a proxy that reached nobody, or from a server whose store was away.
+            Ok(reply) if matches!(reply.status, 502..=504) && begin.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(10));
+            }
             Ok(reply) => return Ok(reply),
             Err(error) if begin.elapsed() > PATIENCE => return Err(error.context("nobody answers")),
             Err(_) => thread::sleep(Duration::from_millis(10)),
@@ -176,9 +199,9 @@ fn call(era: Era) -> Value {
 }
 
 /// How many calls over MCP are in the account's history.
-fn calls_in_history(address: SocketAddr, bearer: &str) -> Result<u64> {
-    let request = Request::get("/mcp/history?source=mcp&limit=1").header("Authorization", bearer);
-    let reply = request.send(address)?;
+fn calls_in_history(stage: &Stage<'_>) -> Result<u64> {
+    let request = Request::get("/mcp/history?source=mcp&limit=1").header("Authorization", stage.bearer);
+    let reply = request.send(stage.address())?;
     let total = reply.body.pointer("/page/total").and_then(Value::as_u64);
     total.with_context(|| format!("no total: {}", reply.raw))
 }
