@@ -20,8 +20,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// The lines that name the servers behind it.
 const SERVERS: [&str; 2] = [
-    "server api-1:3000 max_fails=1 fail_timeout=2s;",
-    "server api-2:3000 max_fails=1 fail_timeout=2s;",
+    "server api-1:3000 max_fails=1 fail_timeout=1s;",
+    "server api-2:3000 max_fails=1 fail_timeout=1s;",
 ];
 
 /// Lines that are no use beside other things on one machine: exchanged, or taken out.
@@ -177,7 +177,7 @@ fn adapt(text: &str, folder: &Path, servers: &[SocketAddr], places: &Places) -> 
     let here = folder.display();
     let behind: Vec<String> = servers
         .iter()
-        .map(|server| format!("server {server} max_fails=1 fail_timeout=2s;"))
+        .map(|server| format!("server {server} max_fails=1 fail_timeout=1s;"))
         .collect();
     let user = process::read(Command::new("id").arg("-un"), LIMIT)?;
     let temporary = TEMPORARY.map(|kind| format!("{kind}_temp_path {here}/{kind};"));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -26,8 +26,11 @@ const META: &str = "io.modelcontextprotocol/";
 /// How long callers pause between two requests.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How many of each sort of request are wanted while the servers are exchanged.
-const FEWEST: usize = 100;
+/// How many requests each new server has to answer well before the next one is exchanged.
+const FEWEST: usize = 50;
+
+/// How long nginx may take to send requests to a server that came back.
+const TAKEN_UP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Two servers, always at the same addresses, and what is in front of them.
 struct Place {
@@ -198,14 +201,23 @@ impl Place {
         ))
     }
 
+    /// Goes on with the next server only when nginx has taken up the one before, as whoever does this by hand has to.
     fn exchange_all(&mut self) -> Result<()> {
         for number in 0..self.servers.len() {
             let member = self.servers.get_mut(number).context("no such server")?;
+            let answered = format!("upstream={} tries=200 ", member.address);
             member.subject.take().context("a server is gone")?.stop()?;
             self.start(number)?;
+            let before = self.nginx.logged()?.matches(&answered).count();
+            let begin = Instant::now();
+            while self.nginx.logged()?.matches(&answered).count() < before + FEWEST {
+                ensure!(
+                    begin.elapsed() < TAKEN_UP_LIMIT,
+                    "nginx sends nothing to server {number} again"
+                );
+                thread::sleep(PAUSE);
+            }
         }
-        // What comes now comes when both are new.
-        thread::sleep(Duration::from_millis(200));
         Ok(())
     }
 }
