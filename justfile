@@ -65,6 +65,10 @@ bench-mcp *args:
 chaos *args:
     cargo xtask chaos {{args}}
 
+# Check the files of deploy/ with their own tools, and a real nginx in front of real servers
+deploy *args:
+    cargo xtask deploy {{args}}
+
 # Check the licence of every dependency
 licenses:
     cargo xtask licenses
