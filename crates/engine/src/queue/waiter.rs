@@ -63,7 +63,7 @@ impl Waiter {
     }
 
     /// Waits until what is listened for may have come about, since the last wait or the subscription, for `longest` at
-    /// most; look at the task then. On a store that other processes use too, what happens over there isn't announced
+    /// most; look at the task then. On a store that other processes use too, what happens over there may not be heard
     /// here: wait in pieces.
     pub(crate) async fn wait(&mut self, longest: Duration) {
         if let Some(receiver) = &mut self.receiver {

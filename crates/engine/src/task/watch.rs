@@ -44,7 +44,7 @@ impl TaskWatch {
 
     /// Waits until anything of the task is different from how it was seen last, and gives it as it is now; what came
     /// between is left out. `None` once it is removed. What happens on this process is seen at once, what happens on
-    /// others within a second, and while the store can't be reached nothing is. An ended task is followed further,
+    /// others within a second even when nothing is heard of it, and while the store can't be reached nothing is. An ended task is followed further,
     /// since a person may have it tried anew. May be dropped at any time without missing anything.
     pub async fn changed(&mut self) -> Option<Task> {
         let mut is_failing = false;

@@ -1,6 +1,6 @@
 //! Changes of access, for the other processes on a store.
 
-use model::{AccessLog as _, AccessMark, ErrorKind};
+use model::{AccessMark, ErrorKind};
 
 use crate::{engine::Engine, make::user_id};
 
@@ -44,7 +44,7 @@ async fn a_closed_store_notes_nothing(engine: impl Engine) {
 mod shared {
     use std::{collections::HashSet, sync::Arc};
 
-    use model::{AccessLog as _, AccessMark, Store, UserId};
+    use model::{AccessMark, Store, UserId};
     use tokio::task::JoinSet;
 
     use crate::{
@@ -54,7 +54,7 @@ mod shared {
 
     crate::cases_on!(
         mongodb,
-        Mongo,
+        crate::engine::Mongo,
         a14_the_first_reading_tells_that_anybody_s_access_may_have_changed,
         a14_what_one_process_notes_every_other_finds_once,
         a14_of_what_many_processes_note_at_once_nothing_is_missed,
