@@ -57,7 +57,10 @@ pub(crate) fn run(settings: &Migrate) -> Result<()> {
     let binary = match &settings.binary {
         Some(binary) => binary.clone(),
         None => {
-            process::run(process::cargo().args(["build", "--quiet", "-p", "mcp-server"]), LIMIT)?;
+            process::run(
+                process::cargo().args(["build", "--quiet", "-p", "mcp-server"]),
+                LIMIT,
+            )?;
             tree::target().join("debug").join("mcp-server")
         }
     };
@@ -89,7 +92,17 @@ impl Journey {
         let numbers = [settings.tasks, settings.executions, settings.users].map(|number| number.to_string());
         let begin = Instant::now();
         let mut filling = process::cargo();
-        filling.args(["run", "--quiet", "-p", "stores", "--features", "mongodb", "--example", "fill", "--"]);
+        filling.args([
+            "run",
+            "--quiet",
+            "-p",
+            "stores",
+            "--features",
+            "mongodb",
+            "--example",
+            "fill",
+            "--",
+        ]);
         process::run(filling.arg(&first).args(&numbers), LIMIT)?;
         let [tasks, executions, users] = numbers;
         say::line(format!(
@@ -120,7 +133,10 @@ impl Journey {
         let mut kills = 0;
         for sign in KILLED_AT {
             let was_killed = self.kill_at(&arguments, sign, data_dir)?;
-            ensure!(was_killed, "{from} to {to}: it came to its end before it told of{sign}");
+            ensure!(
+                was_killed,
+                "{from} to {to}: it came to its end before it told of{sign}"
+            );
             kills += 1;
             self.require_unusable(to, data_dir)?;
         }
@@ -163,7 +179,14 @@ impl Journey {
 
     /// Checks that nobody can work on a store that is half filled.
     fn require_unusable(&self, to: &str, data_dir: &Path) -> Result<()> {
-        let arguments = ["admin", "create", "--email", "ada@example.org", "--username", "ada"];
+        let arguments = [
+            "admin",
+            "create",
+            "--email",
+            "ada@example.org",
+            "--username",
+            "ada",
+        ];
         let mut command = self.command(&arguments, data_dir);
         if to != "mongodb" {
             command.env_remove("MONGODB_URI").env_remove("DB_NAME");
@@ -191,13 +214,25 @@ impl Journey {
         let (status, text) = process::capture(&mut self.command(&restore, &restored), LIMIT)?;
         ensure!(status.success(), "restore: {text}");
         let manifest: Value = serde_json::from_str(&std::fs::read_to_string(copy.join("manifest.json"))?)?;
-        let lines = manifest.get("records").and_then(Value::as_array).context("a manifest names records")?;
+        let lines = manifest
+            .get("records")
+            .and_then(Value::as_array)
+            .context("a manifest names records")?;
         for line in lines {
-            let digest = line.get("digest").and_then(Value::as_str).context("a record kind has a digest")?;
-            ensure!(expected.contains(digest), "the backup holds something else: {line}");
+            let digest = line
+                .get("digest")
+                .and_then(Value::as_str)
+                .context("a record kind has a digest")?;
+            ensure!(
+                expected.contains(digest),
+                "the backup holds something else: {line}"
+            );
         }
         let (status, text) = process::capture(&mut self.command(&restore, &restored), LIMIT)?;
-        ensure!(!status.success() && text.contains("isn't empty"), "it was restored over a store: {text}");
+        ensure!(
+            !status.success() && text.contains("isn't empty"),
+            "it was restored over a store: {text}"
+        );
         say::line(format!(
             "backed up in {:.1} s; restored, with all checks, {:.1} s later",
             backed_up.as_secs_f64(),
@@ -211,7 +246,10 @@ impl Journey {
 fn capture_with_input(command: &mut Command, input: &Path) -> Result<(bool, String)> {
     let output = command.stdin(std::fs::File::open(input)?).output()?;
     let text = [output.stdout, output.stderr].concat();
-    Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
 }
 
 /// The lines with numbers and digests of what the program shows.

@@ -6,8 +6,9 @@
 use std::{error::Error, path::PathBuf};
 
 use model::{
-    ApiKey, KeyHash, KeyId, KeyName, KeyPrefix, PasswordHash, Priority, Scopes, SecurityEvent, SecurityEventId,
-    SecurityEventKind, Session, SessionId, Store as _, TaskId, TaskKind, TaskStatus, Timestamp, TokenDigest, UserId,
+    ApiKey, KeyHash, KeyId, KeyName, KeyPrefix, PasswordHash, Priority, Scopes, SecurityEvent,
+    SecurityEventId, SecurityEventKind, Session, SessionId, Store as _, TaskId, TaskKind, TaskStatus,
+    Timestamp, TokenDigest, UserId,
 };
 use stores::{
     SqliteOptions, SqliteStore,
@@ -35,7 +36,11 @@ struct Numbers {
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("DIRECTORY TASKS CALLS ACCOUNTS are wanted");
+    let mut next = || {
+        arguments
+            .next()
+            .ok_or("DIRECTORY TASKS CALLS ACCOUNTS are wanted")
+    };
     let directory = PathBuf::from(next()?);
     let numbers = Numbers {
         tasks: next()?.parse()?,
@@ -76,7 +81,7 @@ async fn fill(directory: &std::path::Path, numbers: &Numbers) -> Outcome<()> {
         store.write_records(page, &mark).await?;
     }
     store.derive_rest().await?;
-    mark.stage = MarkStage::Complete(digest_all(&store, &mut |_| {}).await?);
+    mark.stage = MarkStage::Complete(Box::new(digest_all(&store, &mut |_| {}).await?));
     store.put_mark(Some(name), &mark).await?;
     store.close().await?;
     Ok(())
@@ -98,7 +103,10 @@ fn user_id(number: u64) -> UserId {
 
 fn digest(number: u64, salt: u8) -> [u8; 32] {
     let mut bytes = [salt; 32];
-    for (to, from) in bytes.iter_mut().zip(number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()) {
+    for (to, from) in bytes
+        .iter_mut()
+        .zip(number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes())
+    {
         *to = from;
     }
     bytes
@@ -126,16 +134,20 @@ fn account(number: u64) -> Record {
         username: format!("user-{number}"),
         role: if number == 0 { "admin" } else { "user" }.to_owned(),
         is_active: number % 50 != 49,
-        is_email_verified: number % 2 == 0,
+        is_email_verified: number.is_multiple_of(2),
         last_login: Some(moment(number)),
-        metadata: (number % 3 == 0).then(|| format!("{{\"n\":{number},\"x\":0.1}}")),
+        metadata: number
+            .is_multiple_of(3)
+            .then(|| format!("{{\"n\":{number},\"x\":0.1}}")),
         created_at: moment(number),
         updated_at: moment(number + 1),
         password_hash: PasswordHash::new(format!("$2b$10$hash{number}")),
         sessions: (0..number % 3).map(session).collect(),
         keys: key(id, number).into_iter().collect(),
-        events: (number % 2 == 0).then_some(event).into_iter().collect(),
-        days: (0..i64::try_from(number % 4).unwrap_or(0)).map(|day| 20_486 + day).collect(),
+        events: number.is_multiple_of(2).then_some(event).into_iter().collect(),
+        days: (0..i64::try_from(number % 4).unwrap_or(0))
+            .map(|day| 20_486 + day)
+            .collect(),
     }))
 }
 
@@ -233,11 +245,23 @@ fn task(number: u64, numbers: &Numbers) -> Record {
     Record::Task(Box::new(TaskRecord {
         id: TaskId::from_uuid(uuid(number)),
         user_id: Some(user_id(number % numbers.accounts.max(1))),
-        kind: if is_recurring { TaskKind::Recurring } else { TaskKind::Job },
+        kind: if is_recurring {
+            TaskKind::Recurring
+        } else {
+            TaskKind::Job
+        },
         status,
-        priority: if number % 5 == 0 { Priority::High } else { Priority::Medium },
+        priority: if number.is_multiple_of(5) {
+            Priority::High
+        } else {
+            Priority::Medium
+        },
         place: place.filter(|_| !is_recurring),
-        due_at: moment(if number % 10 == 8 { 4_000_000_000_000 } else { number }),
+        due_at: moment(if number % 10 == 8 {
+            4_000_000_000_000
+        } else {
+            number
+        }),
         ready_at: matches!(place, Some(QueuePlace::Ready { .. })).then(|| moment(number)),
         attempt: u32::from(has_ended),
         retry_count: 0,
@@ -263,7 +287,8 @@ fn task(number: u64, numbers: &Numbers) -> Record {
         dependencies: is_blocked.then_some(awaited).into_iter().collect(),
         recurrence: is_recurring.then_some(recurrence),
         result: (status == TaskStatus::Completed).then(|| result(number)),
-        error: (status == TaskStatus::Failed).then(|| ("plugin_failed".to_owned(), "it fell over".to_owned())),
+        error: (status == TaskStatus::Failed)
+            .then(|| ("plugin_failed".to_owned(), "it fell over".to_owned())),
         progress: None,
         inquiry: None,
     }))
@@ -273,7 +298,7 @@ fn claim(number: u64) -> Record {
     Record::Claim(ClaimRecord {
         key: digest(number, 3),
         request: digest(number, 4),
-        answer: (number % 2 == 0).then(|| vec![7; 300]),
+        answer: number.is_multiple_of(2).then(|| vec![7; 300]),
         expires_at: moment(number),
     })
 }

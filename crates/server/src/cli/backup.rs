@@ -87,7 +87,9 @@ pub(super) struct FileEntry {
 pub(super) fn run(matches: &ArgMatches, loaded: &Loaded) -> ExitCode {
     let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
     if loaded.config.shared.mongodb_uri.is_some() {
-        output::warn("MONGODB_URI is set: this is a backup of the embedded store in DATA_DIR, not of that database");
+        output::warn(
+            "MONGODB_URI is set: this is a backup of the embedded store in DATA_DIR, not of that database",
+        );
     }
     match back_up(&loaded.config.data_dir, &to) {
         Ok(manifest) => {
@@ -131,7 +133,10 @@ fn back_up(data_dir: &Path, to: &Path) -> Result<Manifest, String> {
 fn require_free(to: &Path) -> Result<(), String> {
     match fs::read_dir(to) {
         Ok(mut entries) => match entries.next() {
-            Some(_) => Err(format!("--to {}: the directory isn't empty; name a new one", to.display())),
+            Some(_) => Err(format!(
+                "--to {}: the directory isn't empty; name a new one",
+                to.display()
+            )),
             None => Ok(()),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -173,7 +178,11 @@ fn fill(data_dir: &Path, aside: &Path) -> Result<Manifest, String> {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Copies a file to a new one of mode 0600, and waits until it is on disk.

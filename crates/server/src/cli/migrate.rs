@@ -33,14 +33,21 @@ that a server generated stand in secrets.json in its DATA_DIR, as `jwt` and `ref
 /// Describes the command.
 pub(super) fn command() -> Command {
     let end = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name("STORE").required(true).help(help)
+        Arg::new(name)
+            .long(name)
+            .value_name("STORE")
+            .required(true)
+            .help(help)
     };
     Command::new("migrate")
         .about("Carry everything from one store to another, and compare the two")
         .after_help(EXAMPLES)
         .args([
             end("from", "The store that everything comes from"),
-            end("to", "The store that it is carried to; empty, or an earlier run's"),
+            end(
+                "to",
+                "The store that it is carried to; empty, or an earlier run's",
+            ),
         ])
         .args(super::flags(&super::STORE_SETTINGS))
 }
@@ -121,7 +128,9 @@ fn conclude(report: &TransferReport, took: Duration) -> ExitCode {
         }
         TransferReport::WasComplete(digests) => {
             show(digests);
-            output::say("this migration was complete before, and the source has not changed since; nothing was done");
+            output::say(
+                "this migration was complete before, and the source has not changed since; nothing was done",
+            );
             ExitCode::SUCCESS
         }
         TransferReport::Differs { source, target } => {
@@ -173,14 +182,17 @@ struct Teller {
 impl Teller {
     fn tell(&mut self, progress: TransferProgress) {
         let (what, line) = match progress {
-            TransferProgress::Resumed(part) => {
-                ("resumed", format!("an earlier run came as far as {}; going on there", part.as_str()))
-            }
+            TransferProgress::Resumed(part) => (
+                "resumed",
+                format!("an earlier run came as far as {}; going on there", part.as_str()),
+            ),
             TransferProgress::Copied(part, count) => {
                 (part.as_str(), format!("carried {count} {}", part.as_str()))
             }
             TransferProgress::Deriving => ("deriving", "all is there; putting it together".to_owned()),
-            TransferProgress::Compared(count) => ("compared", format!("compared {count} records of both stores")),
+            TransferProgress::Compared(count) => {
+                ("compared", format!("compared {count} records of both stores"))
+            }
         };
         let is_due = |(at, told): (Instant, &str)| told != what || at.elapsed() >= TELL_EVERY;
         if self.last.is_none_or(is_due) {

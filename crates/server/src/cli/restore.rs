@@ -58,7 +58,11 @@ pub(super) fn run(matches: &ArgMatches, loaded: &Loaded) -> ExitCode {
         if matches.get_flag("check") {
             return Ok(of);
         }
-        let kept = restore(&from, &manifest, (&loaded.config.data_dir, matches.get_flag("replace")))?;
+        let kept = restore(
+            &from,
+            &manifest,
+            (&loaded.config.data_dir, matches.get_flag("replace")),
+        )?;
         let place = loaded.config.data_dir.display();
         Ok(match kept {
             Some(kept) => format!("{of}; it is in {place} now, and what was there is called {kept}"),
@@ -112,17 +116,24 @@ fn read_manifest(path: &Path) -> Result<Manifest, String> {
     let manifest: Manifest = serde_json::from_str(&text)
         .map_err(|error| format!("{} is no manifest of a backup: {error}", path.display()))?;
     if manifest.format > FORMAT {
-        return Err(format!("the backup was made by the newer version {}; restore it with that one", manifest.version));
+        return Err(format!(
+            "the backup was made by the newer version {}; restore it with that one",
+            manifest.version
+        ));
     }
     Ok(manifest)
 }
 
 fn require_same(path: &Path, expected: &FileEntry) -> Result<(), String> {
-    let found = entry(path, &expected.name).map_err(|error| format!("can't read {}: {error}", path.display()))?;
+    let found =
+        entry(path, &expected.name).map_err(|error| format!("can't read {}: {error}", path.display()))?;
     if found.bytes == expected.bytes && found.sha256 == expected.sha256 {
         return Ok(());
     }
-    Err(format!("{} is damaged: it isn't the file that was backed up", path.display()))
+    Err(format!(
+        "{} is damaged: it isn't the file that was backed up",
+        path.display()
+    ))
 }
 
 /// Puts a checked backup into a directory; gives how what was there is called now.
@@ -151,7 +162,11 @@ fn restore(
     let secrets = directory.join(SECRETS_FILE);
     if manifest.files.iter().any(|file| file.name == SECRETS_FILE) {
         if secrets.exists() {
-            fs::hard_link(&secrets, directory.join(format!("{SECRETS_FILE}.replaced-{moment}"))).map_err(failed)?;
+            fs::hard_link(
+                &secrets,
+                directory.join(format!("{SECRETS_FILE}.replaced-{moment}")),
+            )
+            .map_err(failed)?;
         }
         fs::rename(aside(SECRETS_FILE), &secrets).map_err(failed)?;
     }

@@ -42,11 +42,19 @@ impl StorePlace {
             let uri = uri.ok_or_else(|| "mongodb stands for MONGODB_URI, which isn't set".to_owned())?;
             return Ok(Self::Shared(uri, shared.db_name.clone()));
         }
-        let is_address = ["mongodb://", "mongodb+srv://"].iter().any(|scheme| text.starts_with(scheme));
+        let is_address = ["mongodb://", "mongodb+srv://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
         if is_address {
-            return Ok(Self::Shared(Secret::new(text), shared.db_name.clone().filter(|_| !names_database(text))));
+            return Ok(Self::Shared(
+                Secret::new(text),
+                shared.db_name.clone().filter(|_| !names_database(text)),
+            ));
         }
-        Err("must be embedded, embedded:DIRECTORY, mongodb, or an address such as mongodb://host/database".to_owned())
+        Err(
+            "must be embedded, embedded:DIRECTORY, mongodb, or an address such as mongodb://host/database"
+                .to_owned(),
+        )
     }
 
     /// Opens the store as one end of a migration.
@@ -55,10 +63,8 @@ impl StorePlace {
     /// A line fit to be shown.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Transfer>, String> {
         let opened = match self {
-            Self::Embedded(directory) => {
-                SqliteStore::open_for_transfer(directory, &SqliteOptions::default())
-                    .map(|store| Arc::new(store) as Arc<dyn Transfer>)
-            }
+            Self::Embedded(directory) => SqliteStore::open_for_transfer(directory, &SqliteOptions::default())
+                .map(|store| Arc::new(store) as Arc<dyn Transfer>),
             Self::Shared(uri, database) => open_shared(uri, database.as_deref()).await,
         };
         opened.map_err(|error| format!("{self}: {}", chain(&error)))
@@ -97,7 +103,7 @@ async fn open_shared(uri: &Secret, database: Option<&str>) -> model::Result<Arc<
     use std::time::Duration;
 
     /// A page of large documents may take longer than anything that callers wait for.
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_secs(30);
     let options = stores::MongoOptions {
         database: database.map(str::to_owned),
         limit: LIMIT,

@@ -19,7 +19,8 @@ use super::{
     session,
 };
 use crate::transfer::{
-    Cursor, Mark, Part, Record, RecordPage, Transfer, half_done, is_half_done, read_hex, read_mark, write_mark,
+    Cursor, Mark, Part, Record, RecordPage, Transfer, half_done, is_half_done, read_hex, read_mark,
+    write_mark,
 };
 
 /// Where the store's own name stands, in the collection of what concerns the whole database.
@@ -78,7 +79,10 @@ impl Transfer for MongoStore {
             Err(fault) if fault.is_duplicate() => {}
             Err(fault) => return Err(fault.into()),
         }
-        let found = self.connection.run(meta.find_one(doc! { "_id": STORE_ID })).await?;
+        let found = self
+            .connection
+            .run(meta.find_one(doc! { "_id": STORE_ID }))
+            .await?;
         Uuid::try_parse(&found.map(|row| row.name).unwrap_or_default()).map_err(Error::bug)
     }
 

@@ -79,7 +79,7 @@ pub async fn transfer(
             target: target_digests,
         });
     }
-    mark.stage = MarkStage::Complete(source);
+    mark.stage = MarkStage::Complete(Box::new(source));
     if target.put_mark(Some(run), &mark).await? {
         Ok(TransferReport::Complete(source))
     } else {
@@ -109,7 +109,7 @@ async fn take_over(target: &dyn Transfer, (source, run): (Uuid, Uuid)) -> Result
     let found = target.mark().await?;
     let stage = match &found {
         Some(found) if found.source == source => match &found.stage {
-            MarkStage::Complete(digests) => return Ok(Begun::WasComplete(*digests)),
+            MarkStage::Complete(digests) => return Ok(Begun::WasComplete(**digests)),
             stage @ (MarkStage::Copying(_) | MarkStage::Copied) => stage.clone(),
         },
         Some(found) if !matches!(found.stage, MarkStage::Complete(_)) => {

@@ -26,7 +26,7 @@ pub enum MarkStage {
     /// All records are there; they aren't compared yet.
     Copied,
     /// Everything is there, and was the same as in the source.
-    Complete(Digests),
+    Complete(Box<Digests>),
 }
 
 /// Writes a mark down.

@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::{
     engine::{Engine, Sqlite},
     make::{
-        account, admin, bytes, checked, claim, ending, event, execution, failure, job, job_after, job_at, job_of,
-        key, key_hash, moment, recurring, running, session, tags, to_do, unique_key, user_id,
+        account, admin, bytes, checked, claim, ending, event, execution, failure, job, job_after, job_at,
+        job_of, key, key_hash, moment, recurring, running, session, tags, to_do, unique_key, user_id,
     },
 };
 
@@ -34,7 +34,9 @@ pub(crate) trait End: Engine {
 
 impl End for Sqlite {
     async fn open_end(&self) -> Arc<dyn Transfer> {
-        Arc::new(stores::SqliteStore::open_for_transfer(self.path(), &stores::SqliteOptions::default()).unwrap())
+        Arc::new(
+            stores::SqliteStore::open_for_transfer(self.path(), &stores::SqliteOptions::default()).unwrap(),
+        )
     }
 
     async fn refusal(&self) -> String {
@@ -46,11 +48,19 @@ impl End for Sqlite {
 #[cfg(feature = "mongodb")]
 impl End for crate::engine::Mongo {
     async fn open_end(&self) -> Arc<dyn Transfer> {
-        Arc::new(stores::MongoStore::open_for_transfer(self.options()).await.unwrap())
+        Arc::new(
+            stores::MongoStore::open_for_transfer(self.options())
+                .await
+                .unwrap(),
+        )
     }
 
     async fn refusal(&self) -> String {
-        stores::MongoStore::open(self.options()).await.err().unwrap().to_string()
+        stores::MongoStore::open(self.options())
+            .await
+            .err()
+            .unwrap()
+            .to_string()
     }
 }
 
@@ -139,7 +149,10 @@ async fn fill_accounts(store: &Arc<dyn Store>) {
         moment(100),
     );
     claim.await.unwrap();
-    store.record_answer(IdempotencyKey(bytes(1)), vec![7; 300]).await.unwrap();
+    store
+        .record_answer(IdempotencyKey(bytes(1)), vec![7; 300])
+        .await
+        .unwrap();
     let claim = store.claim_idempotency_key(
         IdempotencyKey(bytes(3)),
         RequestDigest(bytes(4)),
@@ -195,9 +208,18 @@ async fn fill_tasks(store: &Arc<dyn Store>) {
     let mut later = job(130);
     later.scheduled_at = Some(moment(500_000));
     let waiting = [to_do(120), later, with_key, recurring(150, 400_000)];
-    for task in waiting.into_iter().chain((160..170).map(|number| job_of(number % 3 + 1, number))) {
+    for task in waiting
+        .into_iter()
+        .chain((160..170).map(|number| job_of(number % 3 + 1, number)))
+    {
         store.submit_task(task).await.unwrap();
     }
-    store.submit_tasks(vec![job_after(&[162], 181), job_after(&[162, 165, 120], 182)]).await.unwrap();
-    assert!(matches!(end.execution.unwrap().outcome, ExecutionOutcome::Failure(_)));
+    store
+        .submit_tasks(vec![job_after(&[162], 181), job_after(&[162, 165, 120], 182)])
+        .await
+        .unwrap();
+    assert!(matches!(
+        end.execution.unwrap().outcome,
+        ExecutionOutcome::Failure(_)
+    ));
 }

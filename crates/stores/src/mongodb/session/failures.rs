@@ -237,7 +237,9 @@ impl MongoStore {
     /// Tells whether something is left to be done by [`Self::settle_accounts`].
     pub(in crate::mongodb) async fn has_unsettled_accounts(&self) -> Result<bool, Fault> {
         let collection = self.connection.collection::<Document>(ACCOUNTS);
-        let asking = collection.find_one(doc! { "forget": { "$gt": "" } }).projection(doc! { "_id": 1 });
+        let asking = collection
+            .find_one(doc! { "forget": { "$gt": "" } })
+            .projection(doc! { "_id": 1 });
         if self.connection.run(asking).await?.is_some() {
             return Ok(true);
         }

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::{
     place::Place,
     row::{
-        RecurrenceRow, TaskRow, kind_number, priority_number, read_kind, read_priority, read_status, status_number,
+        RecurrenceRow, TaskRow, kind_number, priority_number, read_kind, read_priority, read_status,
+        status_number,
     },
     turn::{TURNS, TurnRow, line_id, present_id},
 };
@@ -29,7 +30,10 @@ impl TaskRow {
     /// The document of a record. What it waits for is looked at once more when the queue is settled next.
     pub(in crate::mongodb) fn of_record(task: &TaskRecord) -> Self {
         let is_final = task.status.is_final();
-        let waits_for = task.dependencies.iter().filter(|other| !other.is_told && !is_final);
+        let waits_for = task
+            .dependencies
+            .iter()
+            .filter(|other| !other.is_told && !is_final);
         let waits_for: Vec<Uuid> = waits_for.map(|other| id(other.id.as_uuid())).collect();
         let recurrence = task.recurrence.as_ref().map(RecurrenceRow::of_record);
         let (worker, lease_until) = task.lease.unzip();
@@ -68,7 +72,11 @@ impl TaskRow {
             plugin: task.plugin.clone(),
             action: task.action.clone(),
             payload: task.payload.clone(),
-            depends_on: task.dependencies.iter().map(|other| id(other.id.as_uuid())).collect(),
+            depends_on: task
+                .dependencies
+                .iter()
+                .map(|other| id(other.id.as_uuid()))
+                .collect(),
             is_unchecked: !waits_for.is_empty(),
             waits_for,
             has_dependents: false,
@@ -78,7 +86,10 @@ impl TaskRow {
             error_message,
             progress: task.progress.clone(),
             inquiry: task.inquiry.clone(),
-            next_tick: recurrence.as_ref().and_then(RecurrenceRow::active_tick).filter(|_| !is_final),
+            next_tick: recurrence
+                .as_ref()
+                .and_then(RecurrenceRow::active_tick)
+                .filter(|_| !is_final),
             recurrence,
             calls: Vec::new(),
             ticks: Vec::new(),
@@ -195,7 +206,10 @@ impl MongoStore {
         let tasks = self.connection.collection::<TaskRow>(TASKS);
         loop {
             let riding = doc! { "$or": [{ "out": { "$exists": true } }, { "fj": { "$exists": true } }] };
-            let find = tasks.find(riding).limit(100).projection(doc! { "pl": 0, "d": 0, "r": 0 });
+            let find = tasks
+                .find(riding)
+                .limit(100)
+                .projection(doc! { "pl": 0, "d": 0, "r": 0 });
             let rows: Vec<TaskRow> = self.connection.read_all(find).await?;
             if rows.is_empty() {
                 return Ok(());
@@ -225,9 +239,15 @@ impl MongoStore {
                 return Ok(());
             };
             after = Some(last.id);
-            let awaited: Vec<Uuid> = rows.iter().flat_map(|row| row.depends_on.iter().copied()).collect();
+            let awaited: Vec<Uuid> = rows
+                .iter()
+                .flat_map(|row| row.depends_on.iter().copied())
+                .collect();
             let tasks = self.connection.collection::<Document>(TASKS);
-            let marking = tasks.update_many(doc! { "_id": { "$in": awaited } }, doc! { "$set": { "hd": true } });
+            let marking = tasks.update_many(
+                doc! { "_id": { "$in": awaited } },
+                doc! { "$set": { "hd": true } },
+            );
             self.connection.run(marking).await?;
         }
     }
@@ -271,7 +291,10 @@ impl MongoStore {
         for priority in Priority::ALL.map(priority_number) {
             let turn = present.get(&priority).copied().unwrap_or(0);
             let putting = tasks
-                .update_one(doc! { "_id": present_id(priority) }, doc! { "$set": { "n": turn } })
+                .update_one(
+                    doc! { "_id": present_id(priority) },
+                    doc! { "$set": { "n": turn } },
+                )
                 .upsert(true);
             self.connection.run(putting).await?;
         }

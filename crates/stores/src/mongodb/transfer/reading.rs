@@ -76,7 +76,11 @@ pub(super) fn read_rows(part: Part, rows: &[RawDocumentBuf]) -> Result<Vec<Recor
             .map(|row| Ok(Record::SignInFailure(read::<CountRow>(row)?.into_record())))
             .collect(),
         Part::Executions => rows
-            .map(|row| Ok(Record::Execution(Box::new(read::<ExecutionRow>(row)?.into_record()))))
+            .map(|row| {
+                Ok(Record::Execution(Box::new(
+                    read::<ExecutionRow>(row)?.into_record(),
+                )))
+            })
             .collect(),
         Part::Tasks => rows
             .map(|row| Ok(Record::Task(Box::new(read::<TaskRow>(row)?.into_record()?))))

@@ -48,10 +48,7 @@ fn row_of(record: &Record) -> Result<(&'static str, RawDocumentBuf)> {
     Ok(match record {
         Record::Account(account) => (ACCOUNTS, raw(&user::whole_row(account)?)?),
         Record::SignInFailure(failure) => (session::FAILURES, raw(&CountRow::of_record(failure))?),
-        Record::Execution(execution) => (
-            execution::COLLECTION,
-            raw(&ExecutionRow::of_record(execution)?)?,
-        ),
+        Record::Execution(execution) => (execution::COLLECTION, raw(&ExecutionRow::of_record(execution)?)?),
         Record::Task(task) => (TASKS, raw(&TaskRow::of_record(task))?),
         Record::Claim(claim) => (idempotency::COLLECTION, raw(&StoredClaim::of_record(claim))?),
     })
@@ -80,7 +77,9 @@ fn refusals(error: &DriverError) -> Option<Vec<(i32, &str)>> {
     };
     let refused = failure.write_errors.as_ref()?;
     let is_durable = failure.write_concern_error.is_none();
-    let refusals = refused.iter().map(|refusal| (refusal.code, refusal.message.as_str()));
+    let refusals = refused
+        .iter()
+        .map(|refusal| (refusal.code, refusal.message.as_str()));
     is_durable.then(|| refusals.collect())
 }
 

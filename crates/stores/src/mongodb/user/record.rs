@@ -33,7 +33,9 @@ impl AccountRow {
     pub(in crate::mongodb) fn into_record(self, belongings: BelongingsRow) -> Result<AccountRecord> {
         let owner = UserId::from_uuid(uuid(self.id));
         let sessions = belongings.sessions.into_iter();
-        let mut sessions: Vec<_> = sessions.map(|row| row.into_session(owner)).collect::<Result<_>>()?;
+        let mut sessions: Vec<_> = sessions
+            .map(|row| row.into_session(owner))
+            .collect::<Result<_>>()?;
         sessions.sort_unstable_by_key(|session| session.id.as_uuid());
         let events = belongings.events.into_iter();
         let mut events: Vec<_> = events.map(|row| row.into_event(owner)).collect::<Result<_>>()?;

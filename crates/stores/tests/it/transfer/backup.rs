@@ -2,7 +2,6 @@
 
 use std::{fs, sync::Arc};
 
-use model::Store as _;
 use stores::{
     Restoration, SqliteOptions, SqliteStore, copy_store, inspect_store,
     transfer::{Transfer as _, digest_all},
@@ -27,15 +26,22 @@ async fn a_copy_made_while_others_write_holds_one_moment() {
             for number in 0..100 {
                 let number = 10_000 + writer * 1_000 + number;
                 // The task is there before the call, at every moment.
-                model::TaskStore::submit_task(store.as_ref(), job(number)).await.unwrap();
-                model::ExecutionStore::record_execution(store.as_ref(), execution(number)).await.unwrap();
+                model::TaskStore::submit_task(store.as_ref(), job(number))
+                    .await
+                    .unwrap();
+                model::ExecutionStore::record_execution(store.as_ref(), execution(number))
+                    .await
+                    .unwrap();
             }
         });
     }
     let copies = tempfile::tempdir().unwrap();
     let copy = copies.path().join("copy.sqlite3");
     let (from, to) = (place.path().to_owned(), copy.clone());
-    tokio::task::spawn_blocking(move || copy_store(&from, &to)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || copy_store(&from, &to))
+        .await
+        .unwrap()
+        .unwrap();
     let contents = inspect_store(&copy).unwrap();
     let digests = contents.digests.unwrap();
     let count = |kind| digests.of(kind).count;
@@ -43,7 +49,10 @@ async fn a_copy_made_while_others_write_holds_one_moment() {
         count(stores::transfer::RecordKind::Tasks) - 20,
         count(stores::transfer::RecordKind::Executions) - 22,
     );
-    assert!(tasks >= calls && tasks <= calls + 4, "{tasks} tasks, {calls} calls");
+    assert!(
+        tasks >= calls && tasks <= calls + 4,
+        "{tasks} tasks, {calls} calls"
+    );
     writers.join_all().await;
     let left: Vec<String> = fs::read_dir(copies.path())
         .unwrap()
@@ -76,7 +85,9 @@ async fn a_copy_in_the_place_of_a_store_is_that_store_again_and_the_other_is_kep
     let kept = tempfile::tempdir().unwrap();
     fs::copy(other.path().join("kept"), kept.path().join("store.sqlite3")).unwrap();
     let kept = SqliteStore::open(kept.path(), &SqliteOptions::default()).unwrap();
-    let found = model::TaskStore::find_task(&kept, task_id(5), None).await.unwrap();
+    let found = model::TaskStore::find_task(&kept, task_id(5), None)
+        .await
+        .unwrap();
     assert!(found.is_some());
     assert!(!kept.is_empty().await.unwrap());
 }

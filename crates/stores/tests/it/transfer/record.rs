@@ -1,13 +1,14 @@
 //! Whatever a record holds, a store gives it back as it was.
 
 use model::{
-    ApiKey, FoldedText, KeyHash, KeyId, KeyName, PasswordHash, Priority, Scopes, SecurityEvent, SecurityEventId,
-    SecurityEventKind, Session, SessionId, TaskId, TaskKind, TaskStatus, Timestamp, TokenDigest, UserId, WorkerId,
+    ApiKey, FoldedText, KeyHash, KeyId, KeyName, PasswordHash, Priority, Scopes, SecurityEvent,
+    SecurityEventId, SecurityEventKind, Session, SessionId, TaskId, TaskKind, TaskStatus, Timestamp,
+    TokenDigest, UserId, WorkerId,
 };
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use stores::transfer::{
-    AccountRecord, ClaimRecord, Cursor, DependencyRecord, ExecutionRecord, KeyRecord, Mark, MarkStage, QueuePlace,
-    Record, RecurrenceRecord, SignInFailureRecord, TaskRecord, Transfer,
+    AccountRecord, ClaimRecord, Cursor, DependencyRecord, ExecutionRecord, KeyRecord, Mark, MarkStage,
+    QueuePlace, Record, RecurrenceRecord, SignInFailureRecord, TaskRecord, Transfer,
 };
 use uuid::Uuid;
 
@@ -61,7 +62,9 @@ impl Dealer {
 
     fn account(&mut self) -> Record {
         let id = UserId::from_uuid(self.id());
-        let mut days: Vec<i64> = (0..self.number() % 4).map(|day| i64::from(day) * 3 + 20_000).collect();
+        let mut days: Vec<i64> = (0..self.number() % 4)
+            .map(|day| i64::from(day) * 3 + 20_000)
+            .collect();
         days.sort_unstable();
         let mut sessions: Vec<Session> = (0..self.number() % 3).map(|_| self.session(id)).collect();
         sessions.sort_by_key(|session| session.id.as_uuid());
@@ -247,7 +250,13 @@ impl Dealer {
 
     fn some_of_each(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
-        for deal in [Self::account, Self::failure, Self::execution, Self::task, Self::claim] {
+        for deal in [
+            Self::account,
+            Self::failure,
+            Self::execution,
+            Self::task,
+            Self::claim,
+        ] {
             records.extend((0..3).map(|_| deal(self)));
         }
         records

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use model::{ErrorCode, Store as _};
+use model::ErrorCode;
 use stores::transfer::{Part, Transfer, TransferProgress, TransferReport, transfer};
 use tokio::sync::Notify;
 
@@ -29,7 +29,9 @@ async fn carry_pages(from: &impl End, to: &impl End, (number, pages): (u128, usi
     let (source, target) = (from.open_end().await, to.open_end().await);
     let (taken, stop) = (AtomicUsize::new(0), Notify::new());
     let mut tell = |progress| {
-        if matches!(progress, TransferProgress::Copied(..)) && taken.fetch_add(1, Ordering::Relaxed) + 1 == pages {
+        if matches!(progress, TransferProgress::Copied(..))
+            && taken.fetch_add(1, Ordering::Relaxed) + 1 == pages
+        {
             stop.notify_one();
         }
     };
@@ -57,12 +59,17 @@ async fn g04_an_interrupted_migration_goes_on_where_it_was(from: impl End, to: i
     })
     .await
     .unwrap();
-    assert!(matches!(first, Some(TransferProgress::Resumed(part)) if part != Part::Accounts), "{first:?}");
+    assert!(
+        matches!(first, Some(TransferProgress::Resumed(part)) if part != Part::Accounts),
+        "{first:?}"
+    );
     let TransferReport::Complete(digests) = report else {
         panic!("it is not complete: {report:?}");
     };
     for end in [source, target] {
-        let found = stores::transfer::digest_all(end.as_ref(), &mut |_| {}).await.unwrap();
+        let found = stores::transfer::digest_all(end.as_ref(), &mut |_| {})
+            .await
+            .unwrap();
         assert_eq!(found, digests);
     }
 }
@@ -71,19 +78,29 @@ async fn g04_a_half_filled_store_is_not_opened_for_use(from: impl End, to: impl 
     fill(&from).await;
     carry_pages(&from, &to, (1, 1)).await;
     let refusal = to.refusal().await;
-    assert!(refusal.contains("isn't complete; run the same migration again"), "{refusal}");
+    assert!(
+        refusal.contains("isn't complete; run the same migration again"),
+        "{refusal}"
+    );
     let third = Sqlite::default();
     let (source, target) = (to.open_end().await, third.open_end().await);
-    let error = transfer(source.as_ref(), target.as_ref(), run(2), &mut |_| {}).await.unwrap_err();
+    let error = transfer(source.as_ref(), target.as_ref(), run(2), &mut |_| {})
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Conflict, "nor is it a source");
     source.close().await.unwrap();
-    assert!(matches!(move_all(&from, &to, 3).await, TransferReport::Complete(_)));
+    assert!(matches!(
+        move_all(&from, &to, 3).await,
+        TransferReport::Complete(_)
+    ));
     to.open().await.ping().await.unwrap();
 }
 
 async fn refused(from: &impl End, to: &impl End) -> ErrorCode {
     let (source, target) = (from.open_end().await, to.open_end().await);
-    let error = transfer(source.as_ref(), target.as_ref(), run(9), &mut |_| {}).await.unwrap_err();
+    let error = transfer(source.as_ref(), target.as_ref(), run(9), &mut |_| {})
+        .await
+        .unwrap_err();
     source.close().await.unwrap();
     target.close().await.unwrap();
     error.code()
@@ -95,7 +112,14 @@ async fn a_target_that_holds_something_is_refused(from: impl End, to: impl End) 
     store.create_user(&account(50)).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(refused(&from, &to).await, ErrorCode::Conflict);
-    assert!(to.open().await.find_user(account(50).user.id).await.unwrap().is_some());
+    assert!(
+        to.open()
+            .await
+            .find_user(account(50).user.id)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 async fn a_target_of_another_source_is_refused(from: impl End, to: impl End) {
@@ -104,7 +128,10 @@ async fn a_target_of_another_source_is_refused(from: impl End, to: impl End) {
     let other = Sqlite::default();
     fill(&other).await;
     assert_eq!(refused(&other, &to).await, ErrorCode::Conflict);
-    assert!(matches!(move_all(&from, &to, 2).await, TransferReport::Complete(_)));
+    assert!(matches!(
+        move_all(&from, &to, 2).await,
+        TransferReport::Complete(_)
+    ));
     assert_eq!(refused(&other, &to).await, ErrorCode::Conflict, "complete or not");
 }
 
@@ -131,6 +158,9 @@ async fn a_source_that_changes_between_two_runs_is_told(from: impl End, to: impl
     store.create_user(&account(0)).await.unwrap();
     store.submit_task(job(951)).await.unwrap();
     store.close().await.unwrap();
-    assert!(matches!(move_all(&from, &to, 2).await, TransferReport::Differs { .. }));
+    assert!(matches!(
+        move_all(&from, &to, 2).await,
+        TransferReport::Differs { .. }
+    ));
     assert!(to.refusal().await.contains("isn't complete"));
 }
