@@ -69,6 +69,8 @@ struct Ear {
     is_written: AtomicBool,
     /// When it was last made sure that it is the one, and to what.
     looked_at: Mutex<Option<Instant>>,
+    /// When its listener last asked.
+    asked_at: Mutex<Instant>,
     /// Something may have changed.
     nudge: Notify,
 }
@@ -109,7 +111,7 @@ impl Ears {
 
     /// Forgets those that have gone without a word.
     pub(super) fn sweep(&self) {
-        let is_there = |ear: &Ear| ear.looked_at.lock().is_none_or(|at| at.elapsed() < GONE_AFTER);
+        let is_there = |ear: &Ear| ear.asked_at.lock().elapsed() < GONE_AFTER;
         self.0.lock().retain(|_, ear| is_there(ear));
     }
 }
@@ -153,6 +155,7 @@ impl SharedSessions {
             name: self.fresh_name(),
             is_written: AtomicBool::new(false),
             looked_at: Mutex::new(None),
+            asked_at: Mutex::new(Instant::now()),
             nudge: Notify::new(),
         });
         self.ears.0.lock().insert(session, Arc::clone(&ear));
@@ -197,6 +200,7 @@ impl SharedSessions {
                 // Superseded, or as good as forgotten.
                 return self.local.interests(session, listener, seen).await;
             };
+            *ear.asked_at.lock() = Instant::now();
             let look_at = match ear.look_again_at() {
                 Some(at) if Instant::now() < at => at,
                 _ => {

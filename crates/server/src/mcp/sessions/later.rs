@@ -37,6 +37,8 @@ pub(super) enum Write {
 #[derive(Debug, Default)]
 pub(super) struct Later {
     writes: Mutex<VecDeque<Write>>,
+    /// Held by the one who writes them, so that their order stays.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Later {
@@ -58,6 +60,10 @@ impl Later {
 
     /// Writes what waits; done when nothing does.
     pub(super) async fn catch_up(&self, memory: &dyn SharedMemory) -> Result<()> {
+        if self.writes.lock().is_empty() {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().await;
         loop {
             let first = self.writes.lock().front().cloned();
             let Some(first) = first else {
@@ -65,7 +71,7 @@ impl Later {
             };
             first.perform(memory).await?;
             let mut writes = self.writes.lock();
-            // Another may have written it meanwhile: each may be written twice.
+            // It may have given way to newer ones meanwhile.
             if writes.front() == Some(&first) {
                 writes.pop_front();
             }

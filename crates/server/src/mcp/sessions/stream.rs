@@ -586,13 +586,11 @@ mod tests {
     }
 
     fn numbers(gathered: Gathered) -> (Vec<u64>, bool) {
-        match gathered {
-            Gathered::Batch(batch) => (
-                batch.events.iter().map(|(number, _)| *number).collect(),
-                batch.is_last,
-            ),
-            other => panic!("{other:?}"),
-        }
+        let Gathered::Batch(batch) = gathered else {
+            panic!("{gathered:?}");
+        };
+        let numbers = batch.events.iter().map(|(number, _)| *number);
+        (numbers.collect(), batch.is_last)
     }
 
     #[test]

@@ -72,10 +72,12 @@ impl Word {
 
     /// Reads a notice; `None` when it is about something else, or of a version that says other things.
     pub(super) fn read(notice: &Notice) -> Option<Self> {
-        match notice {
-            Notice::Message { topic, body } if topic == TOPIC => serde_json::from_str(body).ok(),
-            _ => None,
-        }
+        let Notice::Message { topic, body } = notice else {
+            return None;
+        };
+        (topic == TOPIC)
+            .then(|| serde_json::from_str(body).ok())
+            .flatten()
     }
 }
 

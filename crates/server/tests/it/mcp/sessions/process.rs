@@ -162,7 +162,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(crate) async fn until(
     sessions: &Arc<dyn Sessions>,
     session: SessionKey,
-    is_right: impl Fn(Standing) -> bool,
+    is_right: impl Fn(Standing) -> bool + Send + Sync,
 ) {
     soon(async {
         while !is_right(sessions.standing(session).await) {

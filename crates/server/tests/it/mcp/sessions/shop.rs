@@ -27,11 +27,14 @@ pub(crate) struct Shop {
     pub(crate) asked: AtomicUsize,
 }
 
+/// Entries with their numbers.
+type Entries = VecDeque<(u64, Vec<u8>)>;
+
 #[derive(Default)]
 struct State {
     values: BTreeMap<String, (Instant, Vec<u8>)>,
     sets: BTreeMap<String, (Instant, BTreeSet<String>)>,
-    logs: BTreeMap<String, (Instant, u64, VecDeque<(u64, Vec<u8>)>)>,
+    logs: BTreeMap<String, (Instant, u64, Entries)>,
 }
 
 impl State {
@@ -179,7 +182,7 @@ impl SharedMemory for Visit {
         let (lives, last, entries) = state
             .logs
             .entry(log.to_owned())
-            .or_insert((until, 0, VecDeque::new()));
+            .or_insert((until, 0, Entries::new()));
         *lives = until;
         *last += 1;
         entries.push_back((*last, entry.to_vec()));
