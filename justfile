@@ -61,6 +61,10 @@ bench-queue *args:
 bench-mcp *args:
     cargo xtask bench mcp {{args}}
 
+# Measure several processes on one MongoDB and one Redis, and count their round trips
+bench-scale *args:
+    cargo xtask bench scale {{args}}
+
 # Kill a server that works on tasks again and again; nothing may be lost or done twice
 chaos *args:
     cargo xtask chaos {{args}}

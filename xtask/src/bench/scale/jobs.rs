@@ -132,7 +132,9 @@ fn claims(crowd: &Crowd, (watch, shared): (&mut Watch, &Shared), tasks: u32) -> 
         takes: count(json!({ "op": "update", "command.u.$set.ct": there, "nMatched": { "$gt": 0 } }))?,
         losses: count(json!({ "op": "update", "command.u.$set.ct": there, "nMatched": 0 }))?,
         readings: count(json!({ "op": "query", "command.filter.ct": there }))?,
-        others: count(json!({ "op": "update", "command.u.$set.q": 1 }))? + count(json!({ "op": "getmore" }))?,
+        others: count(json!({ "op": "update", "command.u.$set.n": there }))?
+            + count(json!({ "op": "getmore", "originatingCommand.filter.ct": there }))?
+            + count(json!({ "op": "getmore", "originatingCommand.aggregate": "tasks" }))?,
         tasks: f64::from(tasks),
     })
 }
