@@ -16,6 +16,7 @@ use crate::{
     password::require_acceptable,
     session::{SignedIn, session_of},
     throttle::wrong_password,
+    token,
 };
 
 /// For how many days the overview counts, the present one included.
@@ -87,16 +88,16 @@ impl Engine {
     /// Reads the caller's account.
     ///
     /// # Errors
-    /// `Forbidden` without an account or scope.
+    /// `Forbidden` without an account or scope; `InvalidToken` when the account was deleted just now.
     pub async fn profile(&self, principal: &Principal) -> Result<User> {
         let id = principal.require_account(&Permission::ReadOwnAccount)?;
-        self.parts.store.find_user(id).await?.ok_or_else(no_such_user)
+        self.parts.store.find_user(id).await?.ok_or_else(token::refused)
     }
 
     /// Changes the caller's account.
     ///
     /// # Errors
-    /// `AlreadyExists`, `Invalid`, `Forbidden`.
+    /// `AlreadyExists`, `Invalid`, `Forbidden`; `InvalidToken` when the account was deleted just now.
     pub async fn update_profile(&self, principal: &Principal, change: ProfileChange) -> Result<User> {
         let id = principal.require_account(&Permission::ChangeOwnAccount)?;
         let change = UserChange {
@@ -105,7 +106,10 @@ impl Engine {
             metadata: change.metadata,
             ..UserChange::default()
         };
-        self.apply_change(id, change).await
+        match self.apply_change(id, change).await {
+            Err(error) if error.code() == ErrorCode::NotFound => Err(token::refused()),
+            changed => changed,
+        }
     }
 
     /// Changes the caller's password, ends the caller's other sessions, and revokes the caller's keys: whoever
@@ -114,7 +118,8 @@ impl Engine {
     /// Wrong `current` passwords are counted apart from failed sign-ins, and slow down further attempts alike.
     ///
     /// # Errors
-    /// `InvalidCredentials` when `current` is wrong, or the caller's session ends meanwhile; `Invalid` when `new` is outside the limits.
+    /// `InvalidCredentials` when `current` is wrong, or the caller's session ends meanwhile; `InvalidToken` when the
+    /// account was deleted just now; `Invalid` when `new` is outside the limits.
     pub async fn change_password(
         &self,
         principal: &Principal,
@@ -129,7 +134,7 @@ impl Engine {
             .store
             .find_account(id)
             .await?
-            .ok_or_else(no_such_user)?;
+            .ok_or_else(token::refused)?;
         // Not an address, so no sign-in counts here: whoever is locked out can't lock out a session, nor the reverse.
         let counted_as = FoldedText::of(&format!("password change of {id}"));
         let checked = self
