@@ -8,6 +8,7 @@ mod dice;
 mod tree;
 mod process;
 mod install;
+mod wheel;
 mod request;
 mod subject;
 mod services;

@@ -234,3 +234,47 @@ fn make_certificate(folder: &Path) -> Result<()> {
     command.stdout(Stdio::null()).stderr(Stdio::null());
     process::run(&mut command, LIMIT).context("openssl makes the certificate")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{Places, adapt};
+    use crate::tree;
+
+    fn adapted(text: &str) -> anyhow::Result<String> {
+        let place = |port| ([127, 0, 0, 1], port).into();
+        let places = Places {
+            plain: place(1),
+            tls: place(2),
+            redirect: place(3),
+        };
+        adapt(text, Path::new("/here"), &[place(4), place(5)], &places)
+    }
+
+    #[test]
+    fn the_configuration_names_nothing_of_the_system_once_it_is_adapted() {
+        let text = fs::read_to_string(tree::root().join("deploy/nginx.conf")).unwrap();
+        let adapted = adapted(&text).unwrap();
+        let statements = adapted.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let foreign: Vec<&str> = statements
+            .filter(|line| {
+                ["/etc/", "/run/", "/var/", "api-", "[::]"]
+                    .iter()
+                    .any(|part| line.contains(part))
+            })
+            .collect();
+        assert_eq!(foreign, [""; 0]);
+        assert!(adapted.contains("server 127.0.0.1:4 ") && adapted.contains("server 127.0.0.1:5 "));
+    }
+
+    #[test]
+    fn a_line_that_is_to_be_exchanged_must_be_there() {
+        let error = adapted("http {\n}\n").unwrap_err();
+        assert!(
+            error.to_string().contains("deploy/nginx.conf has no line"),
+            "{error}"
+        );
+    }
+}
