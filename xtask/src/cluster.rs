@@ -57,6 +57,7 @@ struct Member {
     address: SocketAddr,
     folder: PathBuf,
     subject: Option<Subject>,
+    is_ready: bool,
     slowest_start: Duration,
 }
 
@@ -104,6 +105,7 @@ impl Cluster {
                 address: free_address()?,
                 folder,
                 subject: None,
+                is_ready: false,
                 slowest_start: Duration::ZERO,
             });
         }
@@ -176,6 +178,7 @@ impl Cluster {
         let member = self.members.get_mut(number).context("no such process")?;
         if member.subject.is_none() {
             member.subject = Some(member.launch(&self.binary, &self.settings)?);
+            member.is_ready = false;
         }
         Ok(())
     }
@@ -264,11 +267,12 @@ impl Member {
     /// watches over processes would.
     fn await_ready(&mut self, binary: &Path, settings: &[(String, String)]) -> Result<()> {
         let begin = Instant::now();
-        loop {
+        while !self.is_ready {
             let subject = self.subject.as_mut().context("a process that was not launched")?;
             let Err(reason) = subject.await_health() else {
                 self.slowest_start = self.slowest_start.max(subject.started_in);
-                return Ok(());
+                self.is_ready = true;
+                break;
             };
             if begin.elapsed() > READY_LIMIT {
                 return Err(reason.context("a process doesn't become ready"));
@@ -277,6 +281,7 @@ impl Member {
             self.subject = None;
             self.subject = Some(self.launch(binary, settings)?);
         }
+        Ok(())
     }
 }
 

@@ -53,7 +53,12 @@ struct Case<'a> {
     lines: HashMap<&'a str, Vec<&'a Line>>,
     /// The calls that had their effect.
     effects: HashSet<&'a str>,
+    /// How long a worker may begin what it had claimed before another process called it off.
+    hearsay_millis: i64,
 }
+
+/// Of several processes, one that didn't hear that an attempt was called off learns it when it renews the lease.
+const HEARSAY_MILLIS: i64 = 6_000;
 
 /// Applies every rule; `workers` are the processes that do tasks.
 pub(super) fn all(
@@ -63,7 +68,10 @@ pub(super) fn all(
     kills: &[Kill],
     workers: &[usize],
 ) -> Verdict {
-    let case = Case::new(batches, entries, facts);
+    let mut case = Case::new(batches, entries, facts);
+    if workers.len() > 1 {
+        case.hearsay_millis = HEARSAY_MILLIS;
+    }
     let mut violations = Vec::new();
     violations.extend(case.lost_or_doubled());
     violations.extend(case.half_batches());
@@ -98,6 +106,7 @@ impl<'a> Case<'a> {
             by_id: HashMap::new(),
             lines: HashMap::new(),
             effects: HashSet::new(),
+            hearsay_millis: 0,
         };
         for task in &facts.tasks {
             case.by_title.entry(&task.title).or_default().push(task);
@@ -367,8 +376,12 @@ impl<'a> Case<'a> {
             if task.status != "cancelled" {
                 found.push(format!("I2: {title} was called off and is {}", task.status));
             }
-            if last.is_some_and(|last| last > at) {
+            if last.is_some_and(|last| last > at + self.hearsay_millis) {
                 found.push(format!("I6: {title} began after it was called off"));
+            }
+            let claimed = self.attempts_of(task).iter().map(Attempt::began_millis);
+            if claimed.max().is_some_and(|last| last > at) {
+                found.push(format!("I6: {title} was claimed after it was called off"));
             }
         }
         found

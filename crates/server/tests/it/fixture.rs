@@ -91,7 +91,9 @@ impl Server {
         );
         let config = Config::load(&sources).unwrap().config;
         let metrics = Arc::new(Metrics::new());
-        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes).await.unwrap();
+        let wired = wire::open(&config, Arc::<Metrics>::clone(&metrics), extras.runtimes)
+            .await
+            .unwrap();
         let stopping = CancellationToken::new();
         let state = AppState::new(&wired, config.edge, metrics, stopping.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -109,7 +111,12 @@ impl Server {
         let working = async move {
             let pace = Pace { stop: stop.clone() };
             let duties = engine.duties().into_iter().map(|duty| pace.drive(duty));
-            tokio::join!(join_all(duties), engine.work(stop, config.shutdown_grace));
+            let hearing = engine.listen(stop.clone());
+            tokio::join!(
+                join_all(duties),
+                hearing,
+                engine.work(stop, config.shutdown_grace)
+            );
         };
         #[expect(
             clippy::disallowed_methods,

@@ -165,8 +165,8 @@ fn required(name: &str) -> String {
     variable(name).unwrap_or_else(|| panic!("{name} is not set (`cargo xtask services` prints one)"))
 }
 
-/// The address of a program of this machine that a test starts for itself; `None`, and a word about it, where it isn't
-/// named.
+/// What the environment says of a server or of a program that starts one; `None`, and a word about it, where it says
+/// nothing.
 pub(crate) fn program(name: &str) -> Option<String> {
     let found = variable(name);
     if found.is_none() {

@@ -29,5 +29,6 @@ mod openapi;
 mod access_matrix;
 mod readme;
 mod idempotent;
+mod faults;
 mod crash;
 mod endurance;
