@@ -190,9 +190,9 @@ async fn open_patiently(
             }
         };
         match opened {
-            Err(WireError::Unreachable(error)) if began.elapsed() < OPENING_PATIENCE => {
+            Err(error @ WireError::Unreachable(_)) if began.elapsed() < OPENING_PATIENCE => {
                 tracing::warn!(
-                    error = &error as &dyn Error,
+                    %error,
                     waited_ms = millis(began.elapsed()),
                     "the store can't be reached yet, and is tried again"
                 );

@@ -128,7 +128,7 @@ fn secrets_of_one_process(config: &Config) -> Option<String> {
     let is_shared = config.shared.mongodb_uri.is_some() && config.environment != Environment::Production;
     (is_shared && !lacking.is_empty()).then(|| {
         format!(
-            "{}: not set, so that the one generated into DATA_DIR is used; every process on the same MongoDB needs the same",
+            "{}: not set, so what was generated into DATA_DIR is used; every process on the same MongoDB needs the same",
             lacking.join(" and ")
         )
     })

@@ -217,10 +217,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "MONGODB_URI",
-        otherwise: "none: the embedded store in DATA_DIR, which belongs to one process",
+        otherwise: "none: the embedded store in DATA_DIR",
         meaning: "The MongoDB that any number of processes share as their store.",
         kind: Kind::Text {
-            accepts: "an address such as mongodb://user:password@host:27017/?replicaSet=rs0, or mongodb+srv://...",
+            accepts: "an address such as mongodb://user:password@host:27017/?replicaSet=rs0, or mongodb+srv://cluster.example",
             put: |config, text| {
                 parse::address_of(text, &["mongodb", "mongodb+srv"])
                     .map(|uri| config.shared.mongodb_uri = Some(uri))
@@ -240,7 +240,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "REDIS_URL",
-        otherwise: "none: each process counts limits by itself",
+        otherwise: "none: each process by itself",
         meaning: "The Redis on which processes share request limits, and through which they hear of each other at once.",
         kind: Kind::Text {
             accepts: "an address such as redis://host:6379/0, rediss://... for TLS, or redis-sentinel://host1,host2/0#name",

@@ -112,8 +112,13 @@ impl Cache {
             Kind::Local(_) => {}
             #[cfg(feature = "redis")]
             Kind::Redis(redis) => {
-                // One that is away is told by health, and connected to later.
-                let _ = redis.until_connected(SETTLING_LIMIT).await;
+                if !redis.until_connected(SETTLING_LIMIT).await {
+                    let reason = self.state().reason;
+                    tracing::warn!(
+                        reason,
+                        "Redis isn't there yet, and is tried again; this process goes on by itself"
+                    );
+                }
             }
         }
     }

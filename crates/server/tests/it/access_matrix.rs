@@ -140,6 +140,7 @@ fn matrix() -> Vec<Row> {
         "GET /health/live",
         "GET /health/ready",
         "GET /health/db",
+        "GET /health/cache",
         "GET /metrics",
         "GET /openapi.json",
         "GET /docs",

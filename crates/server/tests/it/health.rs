@@ -21,6 +21,7 @@ async fn health_tells_version_uptime_and_parts() {
     assert_eq!(body["data"]["version"], env!("CARGO_PKG_VERSION"));
     assert!(body["data"]["uptime"].is_u64(), "{body}");
     assert_eq!(body["data"]["checks"]["store"]["status"], "ok");
+    assert_eq!(body["data"]["checks"]["cache"]["connected"], true);
     let workers = &body["data"]["checks"]["workers"];
     assert_eq!((&workers["status"], &workers["busy"]), (&"ok".into(), &0.into()));
     // The plugin that needs a foreign service's key has none here.
@@ -64,6 +65,7 @@ async fn health_is_not_counted_against_any_limit() {
         "/health/live",
         "/health/ready",
         "/health/db",
+        "/health/cache",
         "/metrics",
     ]
     .repeat(3)
