@@ -76,15 +76,13 @@ fn g06_a_stop_hands_back_a_task_that_does_not_end_within_the_grace() {
 #[test]
 fn g01_a_task_of_a_killed_server_is_done_when_the_server_starts_again() {
     let place = Place::new();
-    // On a shared store the lease must lapse first, and is asked for all the while.
-    let unlimited = [("RATE_LIMIT_USER_MAX_REQUESTS", "1000000")];
-    let server = place.start(&unlimited);
+    let server = place.start(&[]);
     let token = server.register("ada");
     let id = submit(&server, &token, 500);
     wait_for(&server, &token, &id, "in-progress");
     server.signal(Signal::SIGKILL);
     server.wait();
-    let server = place.start(&unlimited);
+    let server = place.start(&[]);
     let task = wait_for(&server, &token, &id, "completed");
     assert_eq!((&task["attempt"], &task["stallCount"]), (&json!(2), &json!(1)));
     assert_eq!(
