@@ -225,6 +225,17 @@ fn place(number: u64, numbers: &Numbers) -> Option<QueuePlace> {
     }
 }
 
+fn recurrence() -> RecurrenceRecord {
+    RecurrenceRecord {
+        cron: "30 4 * * MON".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+        catch_up: "once".to_owned(),
+        is_paused: false,
+        next_at: Some(moment(1_000_000_000)),
+        last_at: None,
+    }
+}
+
 fn task(number: u64, numbers: &Numbers) -> Record {
     let (status, place) = (status(number), place(number, numbers));
     let is_recurring = number % 1_000 == 8;
@@ -234,14 +245,6 @@ fn task(number: u64, numbers: &Numbers) -> Record {
         is_told: false,
     };
     let is_blocked = place == Some(QueuePlace::Blocked);
-    let recurrence = RecurrenceRecord {
-        cron: "30 4 * * MON".to_owned(),
-        timezone: "Europe/Berlin".to_owned(),
-        catch_up: "once".to_owned(),
-        is_paused: false,
-        next_at: Some(moment(1_000_000_000)),
-        last_at: None,
-    };
     Record::Task(Box::new(TaskRecord {
         id: TaskId::from_uuid(uuid(number)),
         user_id: Some(user_id(number % numbers.accounts.max(1))),
@@ -285,7 +288,7 @@ fn task(number: u64, numbers: &Numbers) -> Record {
         action: Some("echo".to_owned()),
         payload: Some(format!("{{\"message\":\"hello {number}\"}}")),
         dependencies: is_blocked.then_some(awaited).into_iter().collect(),
-        recurrence: is_recurring.then_some(recurrence),
+        recurrence: is_recurring.then(recurrence),
         result: (status == TaskStatus::Completed).then(|| result(number)),
         error: (status == TaskStatus::Failed)
             .then(|| ("plugin_failed".to_owned(), "it fell over".to_owned())),

@@ -65,7 +65,7 @@ pub async fn transfer(
     let name = source.store_id(run).await?;
     let mut mark = match take_over(target, (name, run)).await? {
         Begun::Goes(mark) => mark,
-        Begun::WasComplete(carried) => return was_complete(source, carried, tell).await,
+        Begun::WasComplete(carried) => return was_complete(source, *carried, tell).await,
     };
     if let MarkStage::Copying(cursor) = mark.stage.clone() {
         copy_all((source, target), &mut mark, cursor, tell).await?;
@@ -101,7 +101,7 @@ async fn require_whole(source: &dyn Transfer) -> Result<()> {
 enum Begun {
     /// This run goes on from the mark.
     Goes(Mark),
-    WasComplete(Digests),
+    WasComplete(Box<Digests>),
 }
 
 /// Makes the target this run's own, if it is empty or an earlier run's of the same source.
@@ -109,7 +109,7 @@ async fn take_over(target: &dyn Transfer, (source, run): (Uuid, Uuid)) -> Result
     let found = target.mark().await?;
     let stage = match &found {
         Some(found) if found.source == source => match &found.stage {
-            MarkStage::Complete(digests) => return Ok(Begun::WasComplete(**digests)),
+            MarkStage::Complete(digests) => return Ok(Begun::WasComplete(digests.clone())),
             stage @ (MarkStage::Copying(_) | MarkStage::Copied) => stage.clone(),
         },
         Some(found) if !matches!(found.stage, MarkStage::Complete(_)) => {

@@ -26,16 +26,19 @@ use crate::{
 /// How many documents are read, or written, at once.
 const AT_ONCE: u16 = 1_000;
 
+/// Of what a task depends on, the ids of those that fit.
+fn ids_of(task: &TaskRecord, fits: impl Fn(&DependencyRecord) -> bool) -> Vec<Uuid> {
+    let others = task.dependencies.iter().filter(|other| fits(other));
+    others.map(|other| id(other.id.as_uuid())).collect()
+}
+
 impl TaskRow {
     /// The document of a record. What it waits for is looked at once more when the queue is settled next.
     pub(in crate::mongodb) fn of_record(task: &TaskRecord) -> Self {
         let is_final = task.status.is_final();
-        let waits_for = task
-            .dependencies
-            .iter()
-            .filter(|other| !other.is_told && !is_final);
-        let waits_for: Vec<Uuid> = waits_for.map(|other| id(other.id.as_uuid())).collect();
+        let waits_for = ids_of(task, |other| !other.is_told && !is_final);
         let recurrence = task.recurrence.as_ref().map(RecurrenceRow::of_record);
+        let next_tick = recurrence.as_ref().and_then(RecurrenceRow::active_tick);
         let (worker, lease_until) = task.lease.unzip();
         let (error_code, error_message) = task.error.clone().unzip();
         Self {
@@ -72,11 +75,7 @@ impl TaskRow {
             plugin: task.plugin.clone(),
             action: task.action.clone(),
             payload: task.payload.clone(),
-            depends_on: task
-                .dependencies
-                .iter()
-                .map(|other| id(other.id.as_uuid()))
-                .collect(),
+            depends_on: ids_of(task, |_| true),
             is_unchecked: !waits_for.is_empty(),
             waits_for,
             has_dependents: false,
@@ -86,10 +85,7 @@ impl TaskRow {
             error_message,
             progress: task.progress.clone(),
             inquiry: task.inquiry.clone(),
-            next_tick: recurrence
-                .as_ref()
-                .and_then(RecurrenceRow::active_tick)
-                .filter(|_| !is_final),
+            next_tick: next_tick.filter(|_| !is_final),
             recurrence,
             calls: Vec::new(),
             ticks: Vec::new(),

@@ -35,7 +35,7 @@ impl Dealer {
     }
 
     fn flag(&mut self) -> bool {
-        self.number() % 2 == 0
+        self.number().is_multiple_of(2)
     }
 
     fn text(&mut self) -> String {
