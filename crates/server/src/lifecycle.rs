@@ -214,7 +214,6 @@ fn routes(config: &Config, extras: Extras, state: &AppState) -> Result<Router<Ap
     let terms = mcp::Terms {
         bare_tools: extras.bare_tools,
         task_retention: config.task_retention,
-        ..mcp::Terms::default()
     };
     Ok(rest::router().merge(mcp::routes(state, terms)?))
 }

@@ -82,7 +82,8 @@ fn sharing(config: &Config, sources: &Sources, mistakes: &mut Vec<String>, warni
             origin(sources, name)
         ));
     }
-    if !has_database && !(config.roles.api && config.roles.worker) {
+    let does_all = config.roles.api && config.roles.worker;
+    if !has_database && !does_all {
         mistakes.push(format!(
             "ROLES: read {:?} from {}; accepted without MONGODB_URI: api,worker, since the embedded store belongs to one \
              process",

@@ -58,7 +58,6 @@ async fn serve(config: &Config, extras: Extras) -> Result<ExitCode, LifecycleErr
     let terms = mcp::Terms {
         bare_tools: extras.bare_tools.clone(),
         task_retention: config.task_retention,
-        ..mcp::Terms::default()
     };
     let opened = wire::open(config, Arc::new(Metrics::new()), extras).await;
     let Wired {

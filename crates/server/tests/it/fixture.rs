@@ -101,7 +101,6 @@ impl Server {
         let terms = mcp::Terms {
             bare_tools: extras.bare_tools,
             task_retention: config.task_retention,
-            ..mcp::Terms::default()
         };
         let routes = rest::router()
             .merge(mcp::routes(&state, terms).unwrap())
