@@ -147,10 +147,18 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Round trips for each claim.
+    /// Round trips for each claim, whether it got something or not.
     pub(super) fn trips(&self) -> f64 {
-        let all = self.looks + self.takes + self.losses + self.readings + self.others;
-        all / (self.takes + self.losses).max(1.0)
+        self.all() / (self.takes + self.losses).max(1.0)
+    }
+
+    /// Round trips for each batch that was got: those of claims that got nothing are shared out among them.
+    pub(super) fn trips_per_batch(&self) -> f64 {
+        self.all() / self.takes.max(1.0)
+    }
+
+    fn all(&self) -> f64 {
+        self.looks + self.takes + self.losses + self.readings + self.others
     }
 
     /// Tasks in each batch that was got.

@@ -118,14 +118,14 @@ fn trips(stages: &[Stage]) -> Result<String> {
 fn jobs(stages: &[Stage]) -> Result<String> {
     let mut text = String::from(
         "| jobs, processes | enqueued/s, 1,000 in a request | enqueued and done/s | CPU of servers | of MongoDB | of Redis \
-         | round trips of a job to MongoDB | to Redis | tasks in a claim | round trips of a claim | claims lost to others |\n\
-         |--:|--:|--:|--:|--:|--:|---|---|--:|--:|--:|\n",
+         | round trips of a job to MongoDB | to Redis | tasks in a claim | round trips of a claim | claims lost to others | round trips of a batch, lost claims included |\n\
+         |--:|--:|--:|--:|--:|--:|---|---|--:|--:|--:|--:|\n",
     );
     for stage in stages {
         let jobs = &stage.jobs;
         writeln!(
             text,
-            "| {} | {:.0} | {:.0} | {} | {} | {} | {:.0} | {:.2} | {:.0} % |",
+            "| {} | {:.0} | {:.0} | {} | {} | {} | {:.0} | {:.2} | {:.0} % | {:.2} |",
             stage.processes,
             jobs.enqueued_per_second,
             jobs.per_second,
@@ -135,6 +135,7 @@ fn jobs(stages: &[Stage]) -> Result<String> {
             jobs.claims.tasks_per_batch(),
             jobs.claims.trips(),
             jobs.claims.lost() * 100.0,
+            jobs.claims.trips_per_batch(),
         )?;
     }
     Ok(text)
@@ -183,12 +184,21 @@ fn targets(stages: &[Stage]) -> Vec<Target> {
                 });
             }
         }
-        let claim = stage.jobs.claims.trips();
-        targets.push(Target {
-            wanted: format!("a claimed batch of tasks, {with}: at most 3 round trips"),
-            got: format!("{claim:.2}"),
-            is_reached: stage.jobs.claims.takes > 0.0 && claim <= 3.0 + SLACK,
-        });
+        let claims = &stage.jobs.claims;
+        let counts = [
+            ("a claim of tasks, whether it gets some or not", claims.trips()),
+            (
+                "a claimed batch of tasks, with the claims lost to others before it",
+                claims.trips_per_batch(),
+            ),
+        ];
+        for (what, got) in counts {
+            targets.push(Target {
+                wanted: format!("{what}, {with}: at most 3 round trips"),
+                got: format!("{got:.2}"),
+                is_reached: claims.takes > 0.0 && got <= 3.0 + SLACK,
+            });
+        }
     }
     targets
 }
