@@ -55,15 +55,18 @@ const SHARED: Ground = Ground {
     backplane: "redis",
 };
 
-/// Modules of the server's tests in which no store and no backplane is met, or only the files of the embedded one.
-const WITHOUT_GROUND: [&str; 7] = [
+/// Modules of the server's tests that meet no store and no backplane, or choose theirs by themselves.
+const WITHOUT_GROUND: [&str; 10] = [
+    "backup",
     "config",
     "crash",
     "docs",
     "endurance",
+    "faults",
     "mcp::docs",
     "readme",
     "scale",
+    "scale_access",
 ];
 
 /// How many tests passed and failed, counted from what the test programs print.
