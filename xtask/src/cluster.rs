@@ -202,11 +202,11 @@ impl Cluster {
 
     /// Fails when a process that should live has ended by itself.
     pub(crate) fn require_alive(&mut self) -> Result<()> {
-        let alive = self
+        let mut alive = self
             .members
             .iter_mut()
             .filter_map(|member| member.subject.as_mut());
-        alive.map(Subject::require_running).collect()
+        alive.try_for_each(Subject::require_running)
     }
 
     /// Stops every process in order, and everything else after them.

@@ -36,7 +36,7 @@ pub(crate) struct Server {
     stopping: CancellationToken,
     serving: JoinHandle<()>,
     working: JoinHandle<()>,
-    home: Arc<Home>,
+    _home: Arc<Home>,
 }
 
 impl Server {
@@ -128,7 +128,7 @@ impl Server {
             stopping,
             serving,
             working,
-            home: Arc::clone(home),
+            _home: Arc::clone(home),
         }
     }
 
@@ -140,11 +140,6 @@ impl Server {
     /// Its verbs, past the doors.
     pub(crate) fn engine(&self) -> &Engine {
         self.state.engine()
-    }
-
-    /// What it stands on.
-    pub(crate) fn home(&self) -> &Home {
-        &self.home
     }
 
     /// What it has counted.
