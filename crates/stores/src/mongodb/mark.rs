@@ -35,9 +35,7 @@ impl MongoStore {
         let found = match self.connection.run(leave).await {
             // Another one was quicker.
             Err(fault) if fault.is_duplicate() => {
-                self.connection
-                    .run(meta.find_one(doc! { "_id": ID }))
-                    .await?
+                self.connection.run(meta.find_one(doc! { "_id": ID })).await?
             }
             found => found?,
         };

@@ -35,8 +35,8 @@ use model::{
 };
 use serde_json::{Map, Value};
 
-pub(super) use self::{changes::GroupedChanges, riders::GroupedRiders, turn::Tasks};
 pub(super) use self::row::TaskRow;
+pub(super) use self::{changes::GroupedChanges, riders::GroupedRiders, turn::Tasks};
 use self::{depend::Own, turn::TURNS};
 use super::{MongoStore, collection::TASKS};
 
