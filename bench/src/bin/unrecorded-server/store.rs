@@ -66,6 +66,11 @@ macro_rules! hand_on {
     };
 }
 
+hand_on! { AccessLog {
+    fn note_access_change(user: UserId) -> ();
+    fn access_changes(mark: &AccessMark) -> AccessChanges;
+} }
+
 hand_on! { UserStore {
     fn create_user(account: &NewAccount) -> ();
     fn create_first_admin(account: &NewAccount) -> ();

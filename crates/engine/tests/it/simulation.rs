@@ -62,7 +62,7 @@ const CHANGES: [&str; 15] = [
 #[test]
 fn g01_g07_i1_to_i11_hold_in_every_order_of_events() {
     let base = RandomState::new().hash_one("simulation");
-    let simulations: u64 = env::var(SIMULATIONS).map_or(0, |number| number.parse().unwrap());
+    let simulations = simulations_begun_anew();
     let fresh = (0..simulations).map(|number| base.wrapping_add(number));
     let seeds: Vec<u64> = PLAYED_BEFORE.into_iter().chain(fresh).collect();
     let halves = seeds.split_at(seeds.len() / 2);
@@ -78,6 +78,14 @@ fn g01_g07_i1_to_i11_hold_in_every_order_of_events() {
     for change in CHANGES {
         assert!(seen.contains_key(change), "nothing was ever {change}: {seen:?}");
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how thorough a test is, is for whoever starts it"
+)]
+fn simulations_begun_anew() -> u64 {
+    env::var(SIMULATIONS).map_or(0, |number| number.parse().unwrap())
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! itself, and what it couldn't write down follows when the memory is back.
 
 mod word;
+mod written;
 mod later;
 mod standing;
 mod interest;

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     LOOK, SharedSessions,
-    standing::Written,
     word::{Name, Word},
+    written::Written,
 };
 
 /// How many sessions one look asks about; those that are left come first at the next.

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use model::{Result, SharedMemory};
+use model::Result;
 use parking_lot::Mutex;
-use protocol::{Full, Interests, MAX_SUBSCRIPTIONS, SessionKey, Sessions as _};
+use protocol::{Full, Interests, SessionKey, Sessions as _};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -19,40 +19,16 @@ use tokio::{
 
 use super::{
     LOOK, SharedSessions,
-    later::{LIFETIME, Write},
-    standing::{self, Written},
+    later::Write,
     word::{Keys, Name, Word},
+    written::{self, Written},
 };
-
-/// A member of each set of subscriptions that was ever written: a set without it was lost, and isn't an empty one.
-const MARK: &str = "!";
-
-/// As many as a session may have, and the mark.
-const MOST_MEMBERS: u32 = 65;
-const _: () = assert!(
-    MAX_SUBSCRIPTIONS + 1 == MOST_MEMBERS as usize,
-    "the mark has a place of its own"
-);
 
 /// How long a member of a set may be; bytes.
 const MAX_MEMBER_BYTES: usize = 2048;
 
 /// After how long without being asked for anything an ear counts as gone.
 const GONE_AFTER: Duration = Duration::from_secs(300);
-
-/// The subscription as a member of its set.
-pub(super) fn member(uri: &str) -> String {
-    format!("u/{uri}")
-}
-
-/// Writes down a subscription; tells whether there was room for it.
-pub(super) async fn note(memory: &dyn SharedMemory, session: SessionKey, uri: &str) -> Result<bool> {
-    let set = Keys::interests(session);
-    memory.add_member(&set, MARK, MOST_MEMBERS, LIFETIME).await?;
-    memory
-        .add_member(&set, &member(uri), MOST_MEMBERS, LIFETIME)
-        .await
-}
 
 /// Who listens in this process, by session.
 #[derive(Debug, Default)]
@@ -118,7 +94,7 @@ impl Ears {
 
 impl SharedSessions {
     pub(super) async fn add_interest(&self, session: SessionKey, uri: &str) -> Result<(), Full> {
-        if self.local.standing(session).await.ended || member(uri).len() > MAX_MEMBER_BYTES {
+        if self.local.standing(session).await.ended || written::subscription(uri).len() > MAX_MEMBER_BYTES {
             return Err(Full);
         }
         let write = Write::Subscribe {
@@ -139,7 +115,7 @@ impl SharedSessions {
 
     pub(super) async fn drop_interest(&self, session: SessionKey, uri: &str) {
         self.local.unsubscribe(session, uri).await;
-        if member(uri).len() <= MAX_MEMBER_BYTES {
+        if written::subscription(uri).len() <= MAX_MEMBER_BYTES {
             let uri = uri.to_owned();
             let write = Write::Unsubscribe { session, uri };
             self.later.write(self.memory(), write).await;
@@ -229,7 +205,7 @@ impl SharedSessions {
         let memory = self.memory();
         self.later.catch_up(memory).await?;
         if !ear.is_written.load(Ordering::Acquire) {
-            standing::note_ear(memory, session, &ear.name).await?;
+            written::note_ear(memory, session, &ear.name).await?;
             ear.is_written.store(true, Ordering::Release);
         }
         let set = Keys::interests(session);
@@ -258,10 +234,10 @@ impl SharedSessions {
             .unwrap_or_default()
             .into_iter()
             .collect();
-        if !members.iter().any(|member| member == MARK) {
+        if !members.iter().any(|member| member == written::MARK) {
             // Nothing was written ever, or all was lost.
             for uri in &here {
-                note(self.memory(), session, uri).await?;
+                written::note_subscription(self.memory(), session, uri).await?;
             }
             return Ok(());
         }

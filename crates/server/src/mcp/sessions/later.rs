@@ -6,7 +6,7 @@ use model::{Result, SharedMemory};
 use parking_lot::Mutex;
 use protocol::{LogLevel, SessionKey};
 
-use super::{DAY, standing, word::Keys};
+use super::{word::Keys, written};
 
 /// How many writes wait at most; the oldest give way.
 const MOST: usize = 4096;
@@ -96,21 +96,18 @@ impl Write {
 
     async fn perform(&self, memory: &dyn SharedMemory) -> Result<bool> {
         match self {
-            Self::End { session, until_ms } => standing::note_end(memory, *session, *until_ms).await,
+            Self::End { session, until_ms } => written::note_end(memory, *session, *until_ms).await,
             Self::Level {
                 session,
                 level,
                 nonce,
-            } => standing::note_level(memory, *session, *level, nonce).await,
-            Self::Subscribe { session, uri } => super::interest::note(memory, *session, uri).await,
+            } => written::note_level(memory, *session, *level, nonce).await,
+            Self::Subscribe { session, uri } => written::note_subscription(memory, *session, uri).await,
             Self::Unsubscribe { session, uri } => {
                 let set = Keys::interests(*session);
-                memory.remove_member(&set, &super::interest::member(uri)).await?;
+                memory.remove_member(&set, &written::subscription(uri)).await?;
                 Ok(true)
             }
         }
     }
 }
-
-/// How long what is written here lives.
-pub(super) const LIFETIME: std::time::Duration = DAY;
