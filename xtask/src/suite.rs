@@ -55,15 +55,18 @@ const SHARED: Ground = Ground {
     backplane: "redis",
 };
 
-/// Modules of the server's tests that meet no store and no backplane, or choose theirs by themselves.
-const WITHOUT_GROUND: [&str; 10] = [
+/// Modules of the server's tests that meet no store and no backplane, or hardly, or choose theirs by themselves.
+const WITHOUT_GROUND: [&str; 13] = [
     "backup",
     "config",
     "crash",
     "docs",
+    "edge",
     "endurance",
     "faults",
+    "malformed",
     "mcp::docs",
+    "openapi",
     "readme",
     "scale",
     "scale_access",
@@ -110,7 +113,6 @@ fn sections(settings: &Test, tally: &Tally) -> Result<()> {
     section("chaos", || chaos::run(&Chaos::small()))?;
     if can_be_had(settings, "MongoDB, Redis and nginx", cluster::get)? {
         section("chaos on a shared store", || chaos::run(&Chaos::small_shared()))?;
-        section("migration", || migrate::run(&Migrate::small()))?;
     }
     if can_be_had(settings, "the conformance suite", || {
         install::conformance().map(drop)
@@ -193,7 +195,7 @@ fn matrix(settings: &Test, tally: &Tally) -> Result<()> {
             }
         }
     }
-    Ok(())
+    section("migration", || migrate::run(&Migrate::small()))
 }
 
 /// Runs those tests of the server that meet a store or a backplane.
